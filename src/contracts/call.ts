@@ -1,0 +1,29 @@
+/** Structured log of one request or one model; fields never hold secrets. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** Who is calling. */
+export interface Principal {
+  readonly id: string;
+  readonly role: string;
+  readonly admin: boolean;
+}
+
+/**
+ * The circumstances of one piece of work: the last parameter of every asynchronous function.
+ * Whoever takes it stops when `signal` aborts, rejects with its reason, and removes its listeners.
+ */
+export interface Call {
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+  readonly log: Log;
+  readonly principal?: Principal;
+  /** When the caller stops waiting, in milliseconds since the epoch; `signal` aborts then. */
+  readonly deadline?: number;
+  /** 1 is served first; absent means the middle. */
+  readonly priority?: number;
+}

@@ -1,0 +1,117 @@
+import type { Call } from "./call.ts";
+import type { Host } from "./host.ts";
+import type { OptionsSchema } from "./options.ts";
+import type { ModelSpec } from "./runtime.ts";
+
+/** A part of a message's content; parts that are not text go to the adapter untouched. */
+export type ContentPart =
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: string; readonly [field: string]: unknown };
+
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text, as the model wrote it. */
+  readonly arguments: string;
+}
+
+export interface Message {
+  readonly role: "system" | "user" | "assistant" | "tool";
+  readonly content: string | readonly ContentPart[];
+  readonly name?: string;
+  readonly toolCalls?: readonly ToolCall[];
+  /** On a `tool` message: the call it answers. */
+  readonly toolCallId?: string;
+}
+
+/** Sampling: absent means the model's own default. */
+export interface Sampling {
+  readonly maxTokens?: number;
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly minP?: number;
+  readonly seed?: number;
+  readonly stop?: readonly string[];
+  readonly frequencyPenalty?: number;
+  readonly presencePenalty?: number;
+  readonly repeatPenalty?: number;
+}
+
+export interface ChatRequest {
+  /** History first. Exactly one of `messages` and `prompt` is given. */
+  readonly messages?: readonly Message[];
+  /** Text to be continued as it is, without a chat template. */
+  readonly prompt?: string;
+  readonly sampling: Sampling;
+  /** How many choices; absent means one. */
+  readonly n?: number;
+  /** OpenAI tool definitions, passed on as given. */
+  readonly tools?: readonly unknown[];
+  readonly toolChoice?: unknown;
+  readonly responseFormat?: unknown;
+  readonly session?: string;
+  /** Fields of the caller's body that have no name here; forwarded by adapters that have an upstream. */
+  readonly extra?: Readonly<Record<string, unknown>>;
+}
+
+export interface Usage {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "cancelled";
+
+/**
+ * What an answer is made of, in order. `choice` counts from 0. Each choice ends with exactly one `finish`,
+ * its last part.
+ */
+export type Part =
+  | { readonly type: "text"; readonly choice: number; readonly text: string; readonly logprobs?: unknown }
+  | { readonly type: "reasoning"; readonly choice: number; readonly text: string }
+  | { readonly type: "tool-call"; readonly choice: number; readonly call: ToolCall }
+  | { readonly type: "step"; readonly choice: number; readonly name: string; readonly detail?: unknown }
+  | {
+      readonly type: "finish";
+      readonly choice: number;
+      readonly reason: FinishReason;
+      readonly usage: Usage;
+    };
+
+export interface CompletionChoice {
+  readonly text: string;
+  readonly toolCalls: readonly ToolCall[];
+  readonly reason: FinishReason;
+}
+
+export interface Completion {
+  readonly choices: readonly CompletionChoice[];
+  readonly usage: Usage;
+}
+
+/** A language model, or an application built on one. It sees only messages: memory is the host's. */
+export interface CapLLM extends AsyncDisposable {
+  /** Leaving the loop early, or aborting, stops the model; an abort throws `call.signal.reason`. */
+  streamTokens(request: ChatRequest, call: Call): AsyncIterable<Part>;
+  /** Absent: the host folds the stream. */
+  predictText?(request: ChatRequest, call: Call): Promise<Completion>;
+  /** One vector for each text. */
+  embed?(texts: readonly string[], call: Call): Promise<Float32Array[]>;
+  /** Number of tokens, or their ids, as the model counts them. */
+  tokenize?(text: string, call: Call): Promise<readonly number[]>;
+  /** A route of an upstream that has no contract of its own: images, audio. `body` goes as it is. */
+  passthrough?(route: string, body: unknown, call: Call): Promise<Response>;
+}
+
+export interface AdapterPlugin<O = unknown> {
+  readonly kind: "adapter";
+  /** The name used as `framework`, equal to the file's name. */
+  readonly name: string;
+  readonly options: OptionsSchema<O>;
+  readonly overridable?: readonly string[];
+  load(model: ModelSpec, options: O, host: Host, call: Call): Promise<CapLLM>;
+}
+
+export function defineAdapter<O>(plugin: Omit<AdapterPlugin<O>, "kind">): AdapterPlugin<O> {
+  return { kind: "adapter", ...plugin };
+}

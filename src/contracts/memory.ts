@@ -1,0 +1,41 @@
+import type { Call } from "./call.ts";
+import type { Message } from "./cap-llm.ts";
+import type { Host } from "./host.ts";
+import type { OptionsSchema } from "./options.ts";
+
+/** A conversation. It belongs to its owner: the same id of another owner is another session. */
+export interface Session {
+  readonly owner: string;
+  readonly id: string;
+}
+
+/** One exchange: the messages after the last assistant message, and the answer. */
+export interface Turn {
+  /** Unique in its session; appending it again changes nothing. */
+  readonly id: string;
+  readonly messages: readonly Message[];
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+export interface MemoryStore extends AsyncDisposable {
+  /** All of the turns or none. A turn id that is there already is kept once. */
+  append(session: Session, turns: readonly Turn[], call: Call): Promise<void>;
+  /** Oldest first; `last` limits to the newest turns. */
+  read(session: Session, range: { readonly last?: number }, call: Call): AsyncIterable<Turn>;
+  clear(session: Session, call: Call): Promise<void>;
+  sessions?(owner: string, call: Call): AsyncIterable<Session>;
+  /** Held across replicas until disposed. Absent: the host queues locally. */
+  lock?(session: Session, call: Call): Promise<AsyncDisposable>;
+}
+
+export interface MemoryPlugin<O = unknown> {
+  readonly kind: "memory";
+  readonly name: string;
+  readonly options: OptionsSchema<O>;
+  open(options: O, host: Host): Promise<MemoryStore>;
+}
+
+export function defineMemory<O>(plugin: Omit<MemoryPlugin<O>, "kind">): MemoryPlugin<O> {
+  return { kind: "memory", ...plugin };
+}

@@ -1,0 +1,68 @@
+import type { Call } from "./call.ts";
+import type { CapLLM } from "./cap-llm.ts";
+import type { Host } from "./host.ts";
+import type { OptionsSchema } from "./options.ts";
+import type { Parameters, Tensor, TensorSpec } from "./tensors.ts";
+
+export interface RequestedOutput {
+  readonly name: string;
+  readonly parameters?: Parameters;
+}
+
+export interface InferRequest {
+  readonly id?: string;
+  readonly parameters: Parameters;
+  /** Checked by the host against the runtime's `inputs`: names, datatypes and shapes fit. */
+  readonly inputs: readonly Tensor[];
+  /** Absent: all. A runtime may return more than asked for; the host picks and orders. */
+  readonly outputs?: readonly RequestedOutput[];
+}
+
+export interface InferResponse {
+  readonly outputs: readonly Tensor[];
+  readonly parameters?: Parameters;
+}
+
+/** What `model-settings.json` says about one version of one model, with its artifact on local disk. */
+export interface ModelSpec {
+  readonly name: string;
+  readonly version: string;
+  /** Absolute path of the folder that holds `model-settings.json`. */
+  readonly folder: string;
+  /** Absolute path of what `parameters.uri` points at; absent when there is no uri. */
+  readonly artifact?: string;
+  readonly platform?: string;
+  /** Signature written by hand: it names optional inputs and metadata, and must fit the artifact. */
+  readonly inputs?: readonly TensorSpec[];
+  readonly outputs?: readonly TensorSpec[];
+}
+
+/** A loaded model. It exists, so it is usable: there is no ready flag and no second init step. */
+export interface Runtime extends AsyncDisposable {
+  /** The field's name for the format, such as `onnxruntime_onnx`. */
+  readonly platform?: string;
+  /** Absent: the signature is not known, and requests are not checked against it. */
+  readonly inputs?: readonly TensorSpec[];
+  readonly outputs?: readonly TensorSpec[];
+  /** Several calls may be under way at once. Rejects with `call.signal.reason` when aborted. */
+  infer(request: InferRequest, call: Call): Promise<InferResponse>;
+  /** Several responses to one request. Leaving the loop early ends the work. */
+  inferStream?(request: InferRequest, call: Call): AsyncIterable<InferResponse>;
+  /** Present on a language model. */
+  readonly llm?: CapLLM;
+}
+
+export interface RuntimePlugin<O = unknown> {
+  readonly kind: "runtime";
+  /** The name used as `implementation`, equal to the file's name. */
+  readonly name: string;
+  readonly options: OptionsSchema<O>;
+  /** Options a repository call may change (never an address, a path or code). Default: none. */
+  readonly overridable?: readonly string[];
+  /** @throws CapstanError LOAD_FAILED saying what is wrong with the artifact and what to do. */
+  load(model: ModelSpec, options: O, host: Host, call: Call): Promise<Runtime>;
+}
+
+export function defineRuntime<O>(plugin: Omit<RuntimePlugin<O>, "kind">): RuntimePlugin<O> {
+  return { kind: "runtime", ...plugin };
+}
