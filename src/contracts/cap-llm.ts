@@ -55,6 +55,7 @@ export interface ChatRequest {
   readonly extra?: Readonly<Record<string, unknown>>;
 }
 
+/** Of one choice: with n > 1 every choice carries the whole input and its own output. */
 export interface Usage {
   readonly inputTokens: number;
   readonly outputTokens: number;

@@ -29,8 +29,10 @@ export interface ModelSpec {
   readonly version: string;
   /** Absolute path of the folder that holds `model-settings.json`. */
   readonly folder: string;
-  /** Absolute path of what `parameters.uri` points at; absent when there is no uri. */
+  /** Absolute path of what `parameters.uri` points at; absent when there is no uri, or when it is an address. */
   readonly artifact?: string;
+  /** `parameters.uri` as written. */
+  readonly uri?: string;
   readonly platform?: string;
   /** Signature written by hand: it names optional inputs and metadata, and must fit the artifact. */
   readonly inputs?: readonly TensorSpec[];
@@ -44,12 +46,17 @@ export interface Runtime extends AsyncDisposable {
   /** Absent: the signature is not known, and requests are not checked against it. */
   readonly inputs?: readonly TensorSpec[];
   readonly outputs?: readonly TensorSpec[];
-  /** Several calls may be under way at once. Rejects with `call.signal.reason` when aborted. */
+  /**
+   * Several calls may be under way at once. Rejects with `call.signal.reason` when aborted, and with NOT_READY
+   * after disposal.
+   */
   infer(request: InferRequest, call: Call): Promise<InferResponse>;
   /** Several responses to one request. Leaving the loop early ends the work. */
   inferStream?(request: InferRequest, call: Call): AsyncIterable<InferResponse>;
   /** Present on a language model. */
   readonly llm?: CapLLM;
+  /** Absent: always. False while a backend that the model depends on cannot answer. */
+  ready?(): boolean;
 }
 
 export interface RuntimePlugin<O = unknown> {
@@ -59,6 +66,8 @@ export interface RuntimePlugin<O = unknown> {
   readonly options: OptionsSchema<O>;
   /** Options a repository call may change (never an address, a path or code). Default: none. */
   readonly overridable?: readonly string[];
+  /** What `parameters.uri` means: files that a resolver brings (the default), or an address left alone. */
+  readonly uri?: "artifact" | "address";
   /** @throws CapstanError LOAD_FAILED saying what is wrong with the artifact and what to do. */
   load(model: ModelSpec, options: O, host: Host, call: Call): Promise<Runtime>;
 }

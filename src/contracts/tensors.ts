@@ -81,7 +81,7 @@ export function elementCount(shape: readonly number[]): number {
   return count;
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * The elements of a BYTES tensor as text.

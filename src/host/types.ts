@@ -95,7 +95,12 @@ export type ModelConfig = Readonly<Record<string, unknown>> & {
  * known and not loaded.
  */
 export interface DataPlane {
-  infer(model: string, version: string | undefined, request: InferRequest, call: Call): Promise<ModelResponse>;
+  infer(
+    model: string,
+    version: string | undefined,
+    request: InferRequest,
+    call: Call,
+  ): Promise<ModelResponse>;
   inferStream(
     model: string,
     version: string | undefined,
@@ -103,7 +108,11 @@ export interface DataPlane {
     call: Call,
   ): AsyncIterable<ModelResponse>;
   /** A runtime's capability beyond infer (such as `llm`), used while the generation is held. */
-  withRuntime<T>(model: string, version: string | undefined, use: (runtime: Runtime) => Promise<T>): Promise<T>;
+  withRuntime<T>(
+    model: string,
+    version: string | undefined,
+    use: (runtime: Runtime) => Promise<T>,
+  ): Promise<T>;
   signature(model: string, version: string | undefined): readonly TensorSpec[] | undefined;
   serverMetadata(): ServerMetadata;
   serverReady(): boolean;

@@ -1,0 +1,46 @@
+/**
+ * `npm run bench`: CPU time of the server for each request, as a multiple of the floor's, and what a start
+ * takes. Figures of minima are compared; the share of the machine that others had stands beside each.
+ */
+import { parseArgs } from "node:util";
+import { formatLoadRows, runLoadSuite } from "./load-suite.ts";
+import { SCENARIOS } from "./scenarios.ts";
+import { formatStartRows, runStartSuite } from "./start-suite.ts";
+
+const USAGE = `Usage: npm run bench -- [--rounds N] [--seconds N] [--only NAME] [--models FOLDER] [--json]
+  --only    one of: ${[...SCENARIOS.map(({ name }) => name), "start"].join(", ")}; may be given again
+  --models  a repository with the models iris and digits (default: model-settings)`;
+
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: "string", default: "5" },
+      seconds: { type: "string", default: "3" },
+      only: { type: "string", multiple: true, default: [] },
+      models: { type: "string", default: "model-settings" },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const known = new Set([...SCENARIOS.map(({ name }) => name), "start"]);
+  const unknown = values.only.find((name) => !known.has(name));
+  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
+  if (values.help || unknown !== undefined || !(rounds >= 1) || !(seconds > 0)) {
+    console.error(USAGE);
+    process.exit(values.help ? 0 : 2);
+  }
+  return { ...values, rounds, seconds };
+}
+
+const options = readOptions();
+const wanted = (name: string) => options.only.length === 0 || options.only.includes(name);
+const scenarios = SCENARIOS.filter(({ name }) => wanted(name));
+
+const load = scenarios.length > 0 ? await runLoadSuite(scenarios, options) : [];
+const start = wanted("start") ? await runStartSuite(options) : [];
+
+if (options.json) console.log(JSON.stringify({ node: process.version, load, start }, null, 2));
+else {
+  const rounds = `${options.rounds} rounds of ${options.seconds} s, Node ${process.version}`;
+  console.log([rounds, formatLoadRows(load), formatStartRows(start)].filter(Boolean).join("\n\n"));
+}

@@ -1,0 +1,45 @@
+import type { Call, InferRequest, InferResponse, TensorSpec } from "../../src/contracts/index.ts";
+import type { Address } from "./address.ts";
+import type { RemoteOptions } from "./options.ts";
+
+/** What the other server says about the model. */
+export interface RemoteMetadata {
+  readonly platform?: string;
+  /** Absent where the server gives none, as MLServer does for many models. */
+  readonly inputs?: readonly TensorSpec[];
+  readonly outputs?: readonly TensorSpec[];
+}
+
+/** The model on one server. Errors that leave the request unexecuted are `NotExecuted`. */
+export interface Backend extends AsyncDisposable {
+  readonly address: Address;
+  metadata(call: Call): Promise<RemoteMetadata>;
+  /** False as well when the server cannot be reached. */
+  ready(call: Call): Promise<boolean>;
+  infer(request: InferRequest, call: Call): Promise<InferResponse>;
+  inferStream?(request: InferRequest, call: Call): AsyncIterable<InferResponse>;
+}
+
+/** PEM files, read. */
+export interface TlsFiles {
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+export interface BackendParts {
+  readonly address: Address;
+  /** The model's name and version on the other server; version "" lets it pick. */
+  readonly model: string;
+  readonly version: string;
+  readonly options: RemoteOptions;
+  readonly tls: TlsFiles;
+}
+
+/** How messages name a backend. */
+export function whereOf({ model, address }: Pick<BackendParts, "model" | "address">): string {
+  return `Remote model '${model}' at ${address.label}`;
+}
+
+/** In the server metadata of those that take tensors, and bytes with them, as they are. */
+export const BINARY_EXTENSION = "binary_tensor_data";

@@ -1,0 +1,53 @@
+import type { Server } from "@grpc/grpc-js";
+import { toCapstanError } from "../contracts/index.ts";
+import { checkModelName } from "../v2/names.ts";
+import { configMessage, metadataMessage, statisticsMessage } from "./descriptions.ts";
+import type { Exchange } from "./exchange.ts";
+import type { inference } from "./generated/inference.js";
+import { GRPCInferenceService } from "./generated/services.ts";
+import { isRaw, readInferRequest } from "./infer-request.ts";
+import { writeInferResponse } from "./infer-response.ts";
+import type { GrpcParts } from "./parts.ts";
+import { addUnary } from "./rpc.ts";
+
+/** Health, metadata, inference, configuration and statistics of the inference service, one answer each. */
+export function addModelMethods(server: Server, parts: GrpcParts): void {
+  const { plane } = parts;
+  const service = GRPCInferenceService;
+  addUnary(server, parts, service.ServerLive, () => ({ live: true }));
+  addUnary(server, parts, service.ServerReady, () => ({ ready: !parts.stopping() && plane.serverReady() }));
+  addUnary(server, parts, service.ServerMetadata, () => plane.serverMetadata());
+  addUnary(server, parts, service.ModelReady, (asked, x) => ({ ready: modelReady(asked, x) }));
+  addUnary(server, parts, service.ModelMetadata, ({ name, version }) =>
+    metadataMessage(plane.modelMetadata(checkModelName(name, "model"), version || undefined)),
+  );
+  addUnary(server, parts, service.ModelConfig, ({ name, version }) => ({
+    config: configMessage(plane.modelConfig(checkModelName(name, "model"), version || undefined)),
+  }));
+  addUnary(server, parts, service.ModelStatistics, ({ name, version }) => ({
+    modelStats: plane.statistics(name || undefined, version || undefined).map(statisticsMessage),
+  }));
+  addUnary(server, parts, service.ModelInfer, infer);
+}
+
+/** An unknown model is not ready, and no error (V2 gRPC). */
+function modelReady({ name, version }: inference.ModelReadyRequest, x: Exchange): boolean {
+  try {
+    return x.parts.plane.modelReady(checkModelName(name, "model"), version || undefined);
+  } catch (error) {
+    if (toCapstanError(error).code === "NOT_FOUND") return false;
+    throw error;
+  }
+}
+
+async function infer(message: inference.ModelInferRequest, x: Exchange) {
+  const model = checkModelName(message.modelName, "model");
+  const request = readInferRequest(message);
+  const response = await x.parts.plane.infer(
+    model,
+    message.modelVersion || undefined,
+    request,
+    x.open(request.parameters),
+  );
+  return writeInferResponse(response, isRaw(message));
+}

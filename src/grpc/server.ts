@@ -1,0 +1,97 @@
+import { readFileSync } from "node:fs";
+import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
+import type { ServerSettings } from "../settings/server.ts";
+import { GrpcMetrics } from "../telemetry/grpc-metrics.ts";
+import { addHealth } from "./health.ts";
+import { addSettingsMethods } from "./log-settings.ts";
+import { addModelMethods } from "./models.ts";
+import { observe } from "./observe.ts";
+import type { GrpcParts } from "./parts.ts";
+import { addReflection } from "./reflection.ts";
+import { addRefusals } from "./refusals.ts";
+import { addRepositoryMethods } from "./repository.ts";
+import { addStreamInfer } from "./stream-infer.ts";
+
+export interface GrpcListening {
+  readonly host: string;
+  readonly port: number;
+  /**
+   * Takes no new connections and calls (GOAWAY), answers what was accepted, and resolves when all is closed.
+   * What is still open after `drain_timeout` is cut off.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Puts the gRPC services on a port; port 0 takes a free one. TLS, message size, keepalive and the drain time
+ * come from the settings in `parts`.
+ * @throws Error naming the address when it cannot be had, or the file when a certificate cannot be read.
+ */
+export async function listenGrpc(
+  parts: GrpcParts,
+  address: { readonly host: string; readonly port: number },
+): Promise<GrpcListening> {
+  const { settings } = parts;
+  const stopping = new AbortController();
+  const server = new Server(serverOptions(parts));
+  addModelMethods(server, parts);
+  addStreamInfer(server, parts, stopping.signal);
+  addRepositoryMethods(server, parts);
+  addSettingsMethods(server, parts);
+  addRefusals(server, parts);
+  addHealth(server, parts, stopping.signal);
+  addReflection(server, parts, stopping.signal);
+  const port = await bind(server, address, credentials(settings.tls));
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    stopping.abort();
+    closing ??= shutDown(server, settings.drain_timeout);
+    return closing;
+  };
+  return { host: address.host, port, close };
+}
+
+function serverOptions({ settings, metrics }: GrpcParts): ServerOptions {
+  return {
+    "grpc.max_receive_message_length": settings.grpc_max_message_length,
+    "grpc.max_send_message_length": settings.grpc_max_message_length,
+    "grpc.keepalive_time_ms": settings.grpc_keepalive_time,
+    "grpc.keepalive_timeout_ms": settings.grpc_keepalive_timeout,
+    // Nothing reads channelz here, and its counting costs on every message.
+    "grpc.enable_channelz": 0,
+    interceptors: [observe(new GrpcMetrics(metrics.registry))],
+  };
+}
+
+function credentials(tls: ServerSettings["tls"]): ServerCredentials {
+  if (!tls) return ServerCredentials.createInsecure();
+  const clientCa = tls.client_ca ? readFileSync(tls.client_ca) : null;
+  const pair = { cert_chain: readFileSync(tls.cert), private_key: readFileSync(tls.key) };
+  return ServerCredentials.createSsl(clientCa, [pair], clientCa !== null);
+}
+
+function bind(
+  server: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+  secured: ServerCredentials,
+): Promise<number> {
+  const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return new Promise((resolve, reject) => {
+    server.bindAsync(target, secured, (cause, bound) => {
+      if (cause) reject(new Error(`gRPC cannot listen on ${target}: ${cause.message}`, { cause }));
+      else resolve(bound);
+    });
+  });
+}
+
+/** @param drainMs 0 waits without end. */
+async function shutDown(server: Server, drainMs: number): Promise<void> {
+  const timer = drainMs > 0 ? setTimeout(() => server.forceShutdown(), drainMs) : undefined;
+  try {
+    await new Promise<void>((resolve, reject) =>
+      server.tryShutdown((error) => (error ? reject(error) : resolve())),
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}

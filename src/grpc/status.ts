@@ -1,0 +1,51 @@
+import { Metadata, type StatusObject } from "@grpc/grpc-js";
+import { type CapstanError, ERROR_TABLE, toCapstanError } from "../contracts/index.ts";
+import type { GrpcParts } from "./parts.ts";
+
+/** Longer details would not fit into the 8 KiB of metadata that clients accept by default. */
+const MAX_DETAILS = 800;
+
+/** What one failed piece of work is named by, in the log and to its caller. */
+export interface Failed {
+  readonly requestId: string;
+  readonly path: string;
+  readonly parts: GrpcParts;
+}
+
+/** An error as its caller may see it. Logs it, too: those of ours as errors. */
+export function report(failed: Failed, thrown: unknown): { error: CapstanError; message: string } {
+  const error = toCapstanError(thrown);
+  const { log } = failed.parts;
+  const fields = { request_id: failed.requestId, route: failed.path, code: error.code };
+  if (error.code === "INTERNAL") log.error({ ...fields, err: error.cause ?? error }, error.message);
+  else log.debug(fields, error.message);
+  return { error, message: shownMessage(failed, error) };
+}
+
+/** What broke inside is for the log; a caller gets the id to find it by. */
+function shownMessage({ requestId, parts }: Failed, error: CapstanError): string {
+  if (error.code !== "INTERNAL" || parts.settings.debug) return error.message;
+  return `Internal error; the server's log has it under request id ${requestId}`;
+}
+
+/** The status that ends a call. Retryable refusals say when to come back (gRPC's retry push-back). */
+export function statusOf(failed: Failed, thrown: unknown): StatusObject {
+  const { error, message } = report(failed, thrown);
+  const metadata = requestIdMetadata(failed.requestId);
+  if (error.retryAfterMs !== undefined) {
+    metadata.set("grpc-retry-pushback-ms", String(Math.max(0, Math.ceil(error.retryAfterMs))));
+  }
+  return { code: ERROR_TABLE[error.code].grpc, details: fitting(message), metadata };
+}
+
+/** grpc-js percent-encodes the details and throws on half a surrogate pair. */
+function fitting(message: string): string {
+  const cut = message.length > MAX_DETAILS ? `${message.slice(0, MAX_DETAILS)}...` : message;
+  return cut.toWellFormed();
+}
+
+export function requestIdMetadata(requestId: string): Metadata {
+  const metadata = new Metadata();
+  metadata.set("x-request-id", requestId);
+  return metadata;
+}

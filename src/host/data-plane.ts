@@ -1,0 +1,198 @@
+import {
+  type Call,
+  type InferRequest,
+  type InferResponse,
+  type Runtime,
+  type Tensor,
+  type TensorSpec,
+  toCapstanError,
+} from "../contracts/index.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { checkInputs, checkOutputs, decodeContent, encodeContent, selectOutputs } from "../v2/index.ts";
+import { throwIfOver } from "./call.ts";
+import type { Generation } from "./generation.ts";
+import { describeConfig, describeModel } from "./metadata.ts";
+import type { ModelRegistry } from "./registry.ts";
+import type {
+  DataPlane,
+  ModelConfig,
+  ModelMetadata,
+  ModelResponse,
+  ModelStatistics,
+  ServerMetadata,
+} from "./types.ts";
+
+export interface DataPlaneParts {
+  readonly registry: ModelRegistry;
+  readonly metrics: Metrics;
+  readonly server: ServerMetadata;
+  readonly ready: () => boolean;
+}
+
+/** The one way to a model: every transport ends here. Each request holds the generation that answers it. */
+export class ModelDataPlane implements DataPlane {
+  readonly #parts: DataPlaneParts;
+
+  constructor(parts: DataPlaneParts) {
+    this.#parts = parts;
+  }
+
+  async infer(
+    model: string,
+    version: string | undefined,
+    request: InferRequest,
+    call: Call,
+  ): Promise<ModelResponse> {
+    const generation = this.#parts.registry.find(model, version).acquire();
+    const started = performance.now();
+    try {
+      const response = await execute(generation, request, call, started);
+      this.#succeeded(generation, started);
+      return response;
+    } catch (error) {
+      throw this.#failed(generation, started, error);
+    } finally {
+      generation.release();
+    }
+  }
+
+  async *inferStream(
+    model: string,
+    version: string | undefined,
+    request: InferRequest,
+    call: Call,
+  ): AsyncIterable<ModelResponse> {
+    const generation = this.#parts.registry.find(model, version);
+    if (generation.runtime.inferStream === undefined) {
+      yield await this.infer(model, version, request, call);
+      return;
+    }
+    generation.acquire();
+    const started = performance.now();
+    try {
+      const checked = checkRequest(generation, request);
+      for await (const response of generation.runtime.inferStream(checked, call)) {
+        yield finish(generation, checked, response);
+      }
+      this.#succeeded(generation, started);
+    } catch (error) {
+      throw this.#failed(generation, started, error);
+    } finally {
+      generation.release();
+    }
+  }
+
+  async withRuntime<T>(
+    model: string,
+    version: string | undefined,
+    use: (runtime: Runtime) => Promise<T>,
+  ): Promise<T> {
+    const generation = this.#parts.registry.find(model, version).acquire();
+    try {
+      return await use(generation.runtime);
+    } finally {
+      generation.release();
+    }
+  }
+
+  signature(model: string, version: string | undefined): readonly TensorSpec[] | undefined {
+    return this.#parts.registry.find(model, version).runtime.inputs;
+  }
+
+  serverMetadata(): ServerMetadata {
+    return this.#parts.server;
+  }
+
+  serverReady(): boolean {
+    return this.#parts.ready();
+  }
+
+  modelMetadata(model: string, version?: string): ModelMetadata {
+    const generation = this.#parts.registry.find(model, version);
+    return describeModel(generation, this.#parts.registry.versions(model));
+  }
+
+  modelReady(model: string, version?: string): boolean {
+    try {
+      return this.#parts.registry.find(model, version).runtime.ready?.() ?? true;
+    } catch (error) {
+      if (toCapstanError(error).code === "NOT_READY") return false;
+      throw error;
+    }
+  }
+
+  modelConfig(model: string, version?: string): ModelConfig {
+    return describeConfig(this.#parts.registry.find(model, version));
+  }
+
+  statistics(model?: string, version?: string): readonly ModelStatistics[] {
+    return this.#selected(model, version).map(({ spec, statistics }) =>
+      statistics.snapshot(spec.name, spec.version),
+    );
+  }
+
+  #selected(model: string | undefined, version: string | undefined): Generation[] {
+    const { registry } = this.#parts;
+    if (!model) return [...registry.generations()];
+    if (version) return [registry.find(model, version)];
+    registry.find(model);
+    return registry.versions(model).map((each) => registry.find(model, each));
+  }
+
+  #succeeded(generation: Generation, started: number): void {
+    const ms = performance.now() - started;
+    generation.statistics.succeeded(ms);
+    this.#parts.metrics.inferred(generation.spec.name, generation.spec.version, true, ms / 1000);
+  }
+
+  #failed(generation: Generation, started: number, thrown: unknown) {
+    const ms = performance.now() - started;
+    generation.statistics.failed(ms);
+    this.#parts.metrics.inferred(generation.spec.name, generation.spec.version, false, ms / 1000);
+    return toCapstanError(thrown);
+  }
+}
+
+/** Checks, runs and finishes one request; the times go into the model's statistics. */
+async function execute(generation: Generation, request: InferRequest, call: Call, started: number) {
+  const checked = checkRequest(generation, request);
+  const prepared = performance.now();
+  throwIfOver(call);
+  const response = await generation.runtime.infer(checked, call);
+  throwIfOver(call);
+  const inferred = performance.now();
+  const finished = finish(generation, checked, response);
+  generation.statistics.executed({
+    rows: rowsOf(checked, generation.runtime.inputs),
+    inputMs: prepared - started,
+    inferMs: inferred - prepared,
+    outputMs: performance.now() - inferred,
+  });
+  return finished;
+}
+
+function checkRequest(generation: Generation, request: InferRequest): InferRequest {
+  const { inputs, outputs } = generation.runtime;
+  const checked = checkInputs(decodeContent(request, inputs), inputs);
+  checkOutputs(checked, outputs);
+  return checked;
+}
+
+function finish(generation: Generation, request: InferRequest, response: InferResponse): ModelResponse {
+  const { name, version } = generation.spec;
+  const selected = selectOutputs(response.outputs, request);
+  return {
+    modelName: name,
+    modelVersion: version,
+    id: request.id,
+    parameters: response.parameters,
+    outputs: encodeContent(selected, request, generation.runtime.outputs),
+  };
+}
+
+/** Rows of a request: its first dimension where the model leaves that one open, else one. */
+function rowsOf(request: InferRequest, specs: readonly TensorSpec[] | undefined): number {
+  const first: Tensor | undefined = request.inputs[0];
+  const open = specs?.[0]?.shape[0] === -1;
+  return open ? (first?.shape[0] ?? 1) : 1;
+}

@@ -1,0 +1,80 @@
+import type { ModelSpec, Runtime } from "../contracts/index.ts";
+import type { ModelSettings } from "../settings/model.ts";
+import type { Statistics } from "./statistics.ts";
+
+/** What a loaded model version is made of. */
+export interface GenerationParts {
+  readonly spec: ModelSpec;
+  readonly settings: ModelSettings;
+  /** The settings as written, before `${VAR}`: what may be shown. */
+  readonly raw: Readonly<Record<string, unknown>>;
+  readonly runtime: Runtime;
+  readonly statistics: Statistics;
+  /** What else goes when the generation does, such as fetched files. */
+  readonly resources: AsyncDisposableStack;
+}
+
+let lastId = 0;
+
+/**
+ * One load of one model version. It never changes; a reload makes another one. Requests hold a lease on it,
+ * and it is disposed when it was retired and its last lease is back.
+ */
+export class Generation {
+  readonly id = ++lastId;
+  readonly spec: ModelSpec;
+  readonly settings: ModelSettings;
+  readonly raw: Readonly<Record<string, unknown>>;
+  readonly runtime: Runtime;
+  readonly statistics: Statistics;
+  readonly #resources: AsyncDisposableStack;
+  #leases = 0;
+  #idle: (() => void) | undefined;
+  #disposal: Promise<void> | undefined;
+
+  constructor(parts: GenerationParts) {
+    this.spec = parts.spec;
+    this.settings = parts.settings;
+    this.raw = parts.raw;
+    this.runtime = parts.runtime;
+    this.statistics = parts.statistics;
+    this.#resources = parts.resources;
+  }
+
+  get leases(): number {
+    return this.#leases;
+  }
+
+  acquire(): this {
+    this.#leases += 1;
+    return this;
+  }
+
+  release(): void {
+    this.#leases -= 1;
+    if (this.#leases === 0) this.#idle?.();
+  }
+
+  /**
+   * Waits until nothing is in flight, at most `drainMs` milliseconds (0: without end), then disposes the
+   * runtime. Resolves to the number of leases that were still out. Safe to call twice.
+   */
+  async retire(drainMs: number): Promise<number> {
+    await this.#drained(drainMs);
+    const left = this.#leases;
+    this.#disposal ??= this.#resources.disposeAsync();
+    await this.#disposal;
+    return left;
+  }
+
+  #drained(drainMs: number): Promise<void> {
+    if (this.#leases === 0) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = drainMs > 0 ? setTimeout(resolve, drainMs) : undefined;
+    this.#idle = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    return promise;
+  }
+}

@@ -1,0 +1,63 @@
+import type { TensorSpec } from "../contracts/index.ts";
+import type { Generation } from "./generation.ts";
+import type { ModelConfig, ModelMetadata } from "./types.ts";
+
+/** Model metadata of V2: from the artifact where model-settings.json does not give it. */
+export function describeModel(generation: Generation, versions: readonly string[]): ModelMetadata {
+  const { runtime, spec, settings } = generation;
+  const { content_type } = settings.parameters;
+  return {
+    name: spec.name,
+    versions,
+    platform: settings.platform || runtime.platform || "",
+    inputs: runtime.inputs ?? spec.inputs ?? [],
+    outputs: runtime.outputs ?? spec.outputs ?? [],
+    ...(content_type ? { parameters: { content_type } } : {}),
+  };
+}
+
+const SECRET_KEY = /token|secret|password|passwd|api_?key|credential|authorization/i;
+const PLACEHOLDER_ONLY = /^\$\{[^}]*\}$/;
+
+/**
+ * The settings in force, and the model's signature in the words of Triton's model configuration (`input`,
+ * `output`, `data_type`, `dims` without the batch dimension where the server batches).
+ */
+export function describeConfig(generation: Generation): ModelConfig {
+  const { runtime, spec, settings, raw } = generation;
+  const { $schema: _, ...written } = raw;
+  return {
+    ...(withoutSecrets(written) as Record<string, unknown>),
+    name: spec.name,
+    platform: settings.platform || runtime.platform || "",
+    backend: settings.implementation,
+    version_policy: { specific: { versions: [spec.version] } },
+    max_batch_size: settings.max_batch_size,
+    max_batch_time: settings.max_batch_time,
+    input: (runtime.inputs ?? []).map(configTensor),
+    output: (runtime.outputs ?? []).map(configTensor),
+  };
+}
+
+function configTensor(spec: TensorSpec) {
+  return {
+    name: spec.name,
+    data_type: spec.datatype === "BYTES" ? "TYPE_STRING" : `TYPE_${spec.datatype}`,
+    dims: spec.shape,
+    ...(spec.optional ? { optional: true } : {}),
+  };
+}
+
+/** Literal secrets are blanked; `${VAR}` is shown as it was written. */
+function withoutSecrets(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutSecrets);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key,
+      SECRET_KEY.test(key) && isLiteral(inner) ? "[redacted]" : withoutSecrets(inner),
+    ]),
+  );
+}
+
+const isLiteral = (value: unknown) => typeof value === "string" && !PLACEHOLDER_ONLY.test(value);

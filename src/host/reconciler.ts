@@ -1,0 +1,233 @@
+import pLimit, { type LimitFunction } from "p-limit";
+import { type Call, CapstanError, type Log, toCapstanError } from "../contracts/index.ts";
+import type { Generation } from "./generation.ts";
+import type { ModelRegistry } from "./registry.ts";
+import type { Candidate } from "./repository.ts";
+import type { Slot } from "./slot.ts";
+import { Slots } from "./slots.ts";
+import type { IndexEntry, RepositoryControl } from "./types.ts";
+import { compareVersions } from "./versions.ts";
+
+/** How long a changed folder must stay the same before it is loaded. */
+const SETTLE_MS = 200;
+
+export interface ReconcilerParts {
+  scan(): Promise<readonly Candidate[]>;
+  load(candidate: Candidate, config: string | undefined, call: Call): Promise<Generation>;
+  readonly registry: ModelRegistry;
+  readonly log: Log;
+  /** Longest wait for requests in flight on a retired generation, in milliseconds; 0 waits without end. */
+  readonly drainMs: number;
+  /** How many models load at once. */
+  readonly concurrency: number;
+  readonly loadAtStartup: boolean;
+  readonly readiness: "all" | "settled";
+  /** Told of every finished load. */
+  loaded(model: string, succeeded: boolean): void;
+}
+
+/**
+ * Makes what is served follow what should be: the folders of the repository, and the load and unload calls
+ * of people. Every step is load, then swap, then drain; one that fails leaves the old generation serving.
+ */
+export class Reconciler implements RepositoryControl {
+  readonly #parts: ReconcilerParts;
+  readonly #slots: Slots;
+  readonly #loads: LimitFunction;
+  readonly #scans = pLimit(1);
+  readonly #retirements = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
+  #atStart: readonly Slot[] | undefined;
+  #rescan: NodeJS.Timeout | undefined;
+
+  constructor(parts: ReconcilerParts) {
+    this.#parts = parts;
+    this.#slots = new Slots(parts.loadAtStartup);
+    this.#loads = pLimit(parts.concurrency);
+  }
+
+  /** Loads what is there; resolves when every model is loaded or refused. */
+  async start(): Promise<void> {
+    await this.#scan();
+    const slots = this.#slots.all();
+    await Promise.all(slots.map((slot) => this.#advance(slot)));
+    this.#atStart = slots;
+  }
+
+  /** Looks at the folders again, and starts what has to be done; does not wait for loads. */
+  async reconcile(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    await this.#scan();
+    for (const slot of this.#slots.all()) {
+      if (slot.present && slot.changed && !slot.settle()) this.#rescanSoon();
+      else void this.#advance(slot);
+    }
+  }
+
+  /** What `readiness` asks for; a model that came or failed later never makes a server unready. */
+  ready(): boolean {
+    if (this.#atStart === undefined || this.#closing.signal.aborted) return false;
+    if (this.#parts.readiness === "settled") return true;
+    return this.#atStart.every((slot) => slot.everLoaded || !slot.present || !slot.wanted);
+  }
+
+  index(options: { readonly ready?: boolean } = {}): readonly IndexEntry[] {
+    const entries = this.#slots.all().map((slot) => slot.entry());
+    const shown = options.ready ? entries.filter((entry) => entry.state === "READY") : entries;
+    return shown.sort((a, b) =>
+      a.name < b.name ? -1 : a.name > b.name ? 1 : compareVersions(a.version, b.version),
+    );
+  }
+
+  /** Why a model is not served; undefined when nothing is known of it. */
+  absence(name: string, version: string | undefined): string | undefined {
+    const slots = this.#slots.named(name).filter((slot) => version === undefined || slot.version === version);
+    return slots.length === 0 ? undefined : slots.map((slot) => slot.reason()).join("; ");
+  }
+
+  async load(model: string, config: string | undefined, call: Call): Promise<void> {
+    await this.#scan();
+    const slots = this.#present(model);
+    await Promise.all(slots.map((slot) => slot.inTurn(() => this.#loadNow(slot, config, call))));
+  }
+
+  async unload(model: string): Promise<void> {
+    const slots = this.#present(model);
+    for (const slot of slots) slot.wanted = false;
+    await Promise.all(slots.map((slot) => this.#advance(slot)));
+  }
+
+  /** Stops looking, retires every generation, and resolves when the last one is disposed. */
+  async close(): Promise<void> {
+    this.#closing.abort(new CapstanError("CANCELLED", "The server is stopping"));
+    clearTimeout(this.#rescan);
+    await Promise.all(this.#slots.all().map((slot) => slot.inTurn(() => this.#withdraw(slot))));
+    await Promise.all(this.#retirements);
+  }
+
+  #present(model: string): Slot[] {
+    const slots = this.#slots.named(model).filter((slot) => slot.present);
+    if (slots.length > 0) return slots;
+    throw new CapstanError("NOT_FOUND", `Model '${model}' is not in the repository`);
+  }
+
+  #scan(): Promise<void> {
+    return this.#scans(async () => this.#slots.update(await this.#parts.scan()));
+  }
+
+  #rescanSoon(): void {
+    clearTimeout(this.#rescan);
+    this.#rescan = setTimeout(() => void this.reconcile().catch(this.#logScanFault), SETTLE_MS);
+  }
+
+  #logScanFault = (error: unknown) =>
+    this.#parts.log.error({ err: error }, "The repository could not be read");
+
+  #advance(slot: Slot): Promise<void> {
+    return slot.inTurn(() => this.#step(slot));
+  }
+
+  /** Decides at its turn, so that a step asked for earlier does not act on what is no longer so. */
+  async #step(slot: Slot): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    if (!slot.wanted || !slot.present) return this.#remove(slot);
+    if (slot.candidate.fingerprint === slot.servedFingerprint) slot.failure = undefined;
+    if (slot.changed) await this.#tryLoad(slot, this.#backgroundCall(slot));
+  }
+
+  async #loadNow(slot: Slot, config: string | undefined, call: Call): Promise<void> {
+    const before = slot.config;
+    slot.wanted = true;
+    slot.config = config;
+    await this.#tryLoad(slot, call);
+    if (slot.failure === undefined) return;
+    slot.config = before;
+    throw slot.failure;
+  }
+
+  async #tryLoad(slot: Slot, call: Call): Promise<void> {
+    const { fingerprint } = slot.candidate;
+    slot.loading = true;
+    try {
+      if (slot.candidate.settings?.parameters.extra.reload === "recreate") this.#withdraw(slot);
+      const generation = await this.#loads(() => this.#parts.load(slot.candidate, slot.config, call));
+      this.#swap(slot, generation, fingerprint);
+    } catch (error) {
+      this.#refuse(slot, toCapstanError(error), fingerprint);
+    } finally {
+      slot.loading = false;
+    }
+  }
+
+  #swap(slot: Slot, generation: Generation, fingerprint: string): void {
+    const replaced = this.#parts.registry.publish(generation);
+    slot.serve(generation, fingerprint);
+    this.#parts.loaded(slot.name, true);
+    const { name, version } = slot;
+    this.#parts.log.info({ model: name, version, generation: generation.id }, "model loaded");
+    if (replaced !== undefined) this.#retire(slot, replaced);
+    for (const other of this.#slots.all()) if (!other.present && other !== slot) void this.#advance(other);
+  }
+
+  #refuse(slot: Slot, failure: CapstanError, fingerprint: string): void {
+    slot.failure = failure;
+    // A fault of a registry or the network passes: the next look tries again.
+    slot.refusedFingerprint = failure.code === "UPSTREAM" ? undefined : fingerprint;
+    this.#parts.loaded(slot.name, false);
+    const fields = {
+      model: slot.name,
+      version: slot.version,
+      folder: slot.candidate.folder,
+      code: failure.code,
+    };
+    const serving = slot.generation === undefined ? "" : "; the previous load is still serving";
+    this.#parts.log.error(fields, `model not loaded: ${failure.message}${serving}`);
+  }
+
+  #remove(slot: Slot): void {
+    if (!slot.present && this.#slots.successorOf(slot) !== undefined) return;
+    slot.failure = undefined;
+    slot.refusedFingerprint = undefined;
+    this.#withdraw(slot);
+    this.#dropRemovable();
+  }
+
+  #withdraw(slot: Slot): void {
+    const generation = slot.takeGeneration();
+    if (generation === undefined) return;
+    this.#parts.registry.withdraw(generation);
+    this.#parts.log.info({ model: slot.name, version: slot.version }, "model unloading");
+    this.#retire(slot, generation);
+  }
+
+  #retire(slot: Slot, generation: Generation): void {
+    slot.draining += 1;
+    const retirement = this.#drain(generation).finally(() => {
+      slot.draining -= 1;
+      this.#retirements.delete(retirement);
+      this.#dropRemovable();
+    });
+    this.#retirements.add(retirement);
+  }
+
+  async #drain(generation: Generation): Promise<void> {
+    const { name: model, version } = generation.spec;
+    const fields = { model, version, generation: generation.id };
+    try {
+      const left = await generation.retire(this.#parts.drainMs);
+      if (left > 0) this.#parts.log.warn({ ...fields, left }, "disposed with requests still in flight");
+      else this.#parts.log.debug(fields, "generation disposed");
+    } catch (err) {
+      this.#parts.log.error({ ...fields, err }, "a generation could not be disposed cleanly");
+    }
+  }
+
+  #dropRemovable(): void {
+    for (const slot of this.#slots.dropRemovable())
+      this.#parts.registry.forgetStatistics(slot.name, slot.version);
+  }
+
+  #backgroundCall(slot: Slot): Call {
+    return { signal: this.#closing.signal, requestId: `load-${slot.name}`, log: this.#parts.log };
+  }
+}

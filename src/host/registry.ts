@@ -1,0 +1,94 @@
+import { CapstanError } from "../contracts/index.ts";
+import type { Generation } from "./generation.ts";
+import { Statistics } from "./statistics.ts";
+import { compareVersions } from "./versions.ts";
+
+/** Says why a model that is not served is not: undefined when the name or version is not known at all. */
+export type Absence = (name: string, version: string | undefined) => string | undefined;
+
+interface Served {
+  readonly versions: Map<string, Generation>;
+  newest: Generation;
+}
+
+/**
+ * The generations that are being served: what a request looks up. Publishing replaces a pointer, so a
+ * request sees the old generation or the new one and never neither.
+ */
+export class ModelRegistry {
+  readonly #models = new Map<string, Served>();
+  readonly #statistics = new Map<string, Statistics>();
+  readonly #absence: Absence;
+
+  constructor(absence: Absence) {
+    this.#absence = absence;
+  }
+
+  /** Serves `generation`, and returns the one it took the place of. */
+  publish(generation: Generation): Generation | undefined {
+    const { name, version } = generation.spec;
+    const versions = this.#models.get(name)?.versions ?? new Map<string, Generation>();
+    const replaced = versions.get(version);
+    versions.set(version, generation);
+    this.#models.set(name, { versions, newest: newestOf(versions) });
+    return replaced;
+  }
+
+  /** Stops giving out `generation`; one that was replaced already stays replaced. */
+  withdraw(generation: Generation): void {
+    const { name, version } = generation.spec;
+    const served = this.#models.get(name);
+    if (served?.versions.get(version) !== generation) return;
+    served.versions.delete(version);
+    if (served.versions.size === 0) this.#models.delete(name);
+    else served.newest = newestOf(served.versions);
+  }
+
+  /**
+   * The generation a request goes to; version absent or "" means the newest.
+   * @throws CapstanError NOT_FOUND, or NOT_READY for a model that is known and not served.
+   */
+  find(name: string, version?: string): Generation {
+    const served = this.#models.get(name);
+    const found = version ? served?.versions.get(version) : served?.newest;
+    if (found !== undefined) return found;
+    throw this.#missing(name, version);
+  }
+
+  versions(name: string): string[] {
+    return [...(this.#models.get(name)?.versions.keys() ?? [])].sort(compareVersions);
+  }
+
+  *generations(): Iterable<Generation> {
+    for (const served of this.#models.values()) yield* served.versions.values();
+  }
+
+  /** The counts of a model version outlive its generations. */
+  statistics(name: string, version: string): Statistics {
+    const key = JSON.stringify([name, version]);
+    let statistics = this.#statistics.get(key);
+    if (statistics === undefined) {
+      statistics = new Statistics();
+      this.#statistics.set(key, statistics);
+    }
+    return statistics;
+  }
+
+  forgetStatistics(name: string, version: string): void {
+    this.#statistics.delete(JSON.stringify([name, version]));
+  }
+
+  #missing(name: string, version: string | undefined): CapstanError {
+    const which = version ? `Model '${name}' version '${version}'` : `Model '${name}'`;
+    const reason = this.#absence(name, version || undefined);
+    if (reason !== undefined) return new CapstanError("NOT_READY", `${which} is not ready: ${reason}`);
+    const versions = this.versions(name);
+    const hint = versions.length > 0 ? `; it has ${versions.join(", ")}` : "";
+    return new CapstanError("NOT_FOUND", `${which} is not found${hint}`);
+  }
+}
+
+function newestOf(versions: ReadonlyMap<string, Generation>): Generation {
+  const [newest] = [...versions.values()].sort((a, b) => compareVersions(b.spec.version, a.spec.version));
+  return newest!;
+}

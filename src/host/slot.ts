@@ -1,0 +1,100 @@
+import pLimit from "p-limit";
+import type { CapstanError } from "../contracts/index.ts";
+import type { Generation } from "./generation.ts";
+import type { Candidate } from "./repository.ts";
+import type { IndexEntry, ModelState } from "./types.ts";
+
+/** One model version, or one broken folder, that the reconciler looks after. */
+export class Slot {
+  /** What the last scan found. */
+  candidate: Candidate;
+  /** False when the last scan no longer found it. */
+  present = true;
+  /** False after an unload call: a person's decision that scans do not undo. */
+  wanted: boolean;
+  /** The settings override of the last load call. */
+  config: string | undefined;
+  generation: Generation | undefined;
+  /** Once true, a later failure does not make the server unready. */
+  everLoaded = false;
+  loading = false;
+  draining = 0;
+  failure: CapstanError | undefined;
+  servedFingerprint: string | undefined;
+  /** A revision that does not load is not tried again until it changes. */
+  refusedFingerprint: string | undefined;
+  seenFingerprint: string | undefined;
+  /** One step at a time for each model. */
+  readonly inTurn = pLimit(1);
+
+  constructor(candidate: Candidate, wanted: boolean) {
+    this.candidate = candidate;
+    this.wanted = wanted;
+  }
+
+  get name(): string {
+    return this.candidate.name;
+  }
+
+  get version(): string {
+    return this.candidate.version;
+  }
+
+  get removable(): boolean {
+    return !this.present && this.generation === undefined && this.draining === 0;
+  }
+
+  get waiting(): boolean {
+    return this.present && this.wanted && this.generation === undefined;
+  }
+
+  /** True when the folder as it is now was neither loaded nor refused yet. */
+  get changed(): boolean {
+    const { fingerprint } = this.candidate;
+    return fingerprint !== this.servedFingerprint && fingerprint !== this.refusedFingerprint;
+  }
+
+  /** True when two scans in a row saw the same files, so that nobody is still writing them. */
+  settle(): boolean {
+    const settled = this.seenFingerprint === this.candidate.fingerprint;
+    this.seenFingerprint = this.candidate.fingerprint;
+    return settled;
+  }
+
+  serve(generation: Generation, fingerprint: string): void {
+    this.generation = generation;
+    this.servedFingerprint = fingerprint;
+    this.refusedFingerprint = undefined;
+    this.failure = undefined;
+    this.everLoaded = true;
+  }
+
+  /** What was loaded is no longer served; the caller retires it. */
+  takeGeneration(): Generation | undefined {
+    const taken = this.generation;
+    this.generation = undefined;
+    this.servedFingerprint = undefined;
+    return taken;
+  }
+
+  entry(): IndexEntry {
+    return { name: this.name, version: this.version, state: this.#state(), reason: this.reason() };
+  }
+
+  reason(): string {
+    if (this.failure !== undefined) {
+      const kept = this.generation === undefined ? "" : "; the previous load is still serving";
+      return `${this.failure.message}${kept}`;
+    }
+    if (this.generation !== undefined) return "";
+    if (this.loading) return "loading";
+    if (!this.present) return "removed from the repository";
+    return this.wanted ? "waiting to be loaded" : "unloaded";
+  }
+
+  #state(): ModelState {
+    if (this.generation !== undefined) return "READY";
+    if (this.loading) return "LOADING";
+    return this.draining > 0 ? "UNLOADING" : "UNAVAILABLE";
+  }
+}

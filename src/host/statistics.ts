@@ -1,0 +1,92 @@
+import type { DurationCount, ModelStatistics } from "./types.ts";
+
+type Counter = { count: number; ns: number };
+const counter = (): Counter => ({ count: 0, ns: 0 });
+const NS_PER_MS = 1e6;
+
+function add(target: Counter, ms: number): void {
+  target.count += 1;
+  target.ns += Math.round(ms * NS_PER_MS);
+}
+
+const frozen = (source: Counter): DurationCount => ({ count: source.count, ns: source.ns });
+
+/** How long the parts of one execution took, in milliseconds. */
+export interface ExecutionTimes {
+  readonly rows: number;
+  readonly inputMs: number;
+  readonly inferMs: number;
+  readonly outputMs: number;
+}
+
+/**
+ * Counts of one model version, kept across its generations.
+ * Shape and meaning: V2 statistics extension (an execution may serve several requests).
+ */
+export class Statistics {
+  readonly #stats = {
+    success: counter(),
+    fail: counter(),
+    queue: counter(),
+    compute_input: counter(),
+    compute_infer: counter(),
+    compute_output: counter(),
+    cache_hit: counter(),
+    cache_miss: counter(),
+  };
+  readonly #batches = new Map<number, { input: Counter; infer: Counter; output: Counter }>();
+  #lastInference = 0;
+  #rows = 0;
+  #executions = 0;
+
+  succeeded(ms: number): void {
+    add(this.#stats.success, ms);
+    this.#lastInference = Date.now();
+  }
+
+  failed(ms: number): void {
+    add(this.#stats.fail, ms);
+  }
+
+  executed(times: ExecutionTimes): void {
+    this.#executions += 1;
+    this.#rows += times.rows;
+    add(this.#stats.compute_input, times.inputMs);
+    add(this.#stats.compute_infer, times.inferMs);
+    add(this.#stats.compute_output, times.outputMs);
+    const batch = this.#batch(times.rows);
+    add(batch.input, times.inputMs);
+    add(batch.infer, times.inferMs);
+    add(batch.output, times.outputMs);
+  }
+
+  snapshot(name: string, version: string): ModelStatistics {
+    const stats = Object.entries(this.#stats).map(([key, value]) => [key, frozen(value)]);
+    return {
+      name,
+      version,
+      lastInference: this.#lastInference,
+      inferenceCount: this.#rows,
+      executionCount: this.#executions,
+      inferenceStats: Object.fromEntries(stats) as ModelStatistics["inferenceStats"],
+      batchStats: [...this.#batches].map(([batchSize, batch]) => ({
+        batchSize,
+        computeInput: frozen(batch.input),
+        computeInfer: frozen(batch.infer),
+        computeOutput: frozen(batch.output),
+      })),
+    };
+  }
+
+  #batch(rows: number) {
+    let batch = this.#batches.get(rows);
+    if (batch === undefined) {
+      batch = { input: counter(), infer: counter(), output: counter() };
+      if (this.#batches.size < MAX_BATCH_SIZES) this.#batches.set(rows, batch);
+    }
+    return batch;
+  }
+}
+
+/** Callers choose the row count of a request: without a bound they could grow the table for ever. */
+const MAX_BATCH_SIZES = 256;

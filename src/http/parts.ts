@@ -1,0 +1,15 @@
+import type { Log } from "../contracts/index.ts";
+import type { DataPlane, RepositoryControl } from "../host/types.ts";
+import type { ServerSettings } from "../settings/server.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+
+/** What the HTTP routes are made of. */
+export interface HttpParts {
+  readonly plane: DataPlane;
+  readonly repository: RepositoryControl;
+  readonly metrics: Metrics;
+  readonly settings: ServerSettings;
+  readonly log: Log;
+  /** True once the server is stopping: connections are closed after their answer. */
+  readonly stopping: () => boolean;
+}

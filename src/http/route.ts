@@ -1,0 +1,19 @@
+import type { Exchange } from "./exchange.ts";
+
+export type Method = "GET" | "POST" | "DELETE";
+
+/** One line of a route group's table. */
+export interface Route {
+  readonly method: Method;
+  /** Hono's pattern. Also the label of the route in metrics. */
+  readonly path: string;
+  /** Changes what is served: only for callers that {@link checkLocalCaller} accepts. */
+  readonly guarded?: boolean;
+  handle(exchange: Exchange): Promise<void> | void;
+}
+
+/** A path with and without its version part, handled alike (V2 REST, "versions" are optional). */
+export function versioned(route: Route): Route[] {
+  const withVersion = route.path.replace("/models/:model", "/models/:model/versions/:version");
+  return [route, { ...route, path: withVersion }];
+}

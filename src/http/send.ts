@@ -1,0 +1,74 @@
+import { promisify } from "node:util";
+import zlib from "node:zlib";
+import { type CapstanError, ERROR_TABLE, toCapstanError } from "../contracts/index.ts";
+import type { Exchange } from "./exchange.ts";
+
+const gzip = promisify(zlib.gzip);
+const deflate = promisify(zlib.deflate);
+
+/** Below this many bytes compressing costs more than it saves. */
+const SMALLEST_COMPRESSED = 1024;
+
+type Headers = Record<string, string | number>;
+
+/** A JSON answer. Values are small and made by us: tensors are written by the V2 codec instead. */
+export function sendJson(
+  exchange: Exchange,
+  status: number,
+  value: unknown,
+  headers: Headers = {},
+): Promise<void> {
+  return sendBytes(exchange, status, Buffer.from(JSON.stringify(value)), {
+    "content-type": "application/json",
+    ...headers,
+  });
+}
+
+/** A complete answer: compressed when the client asked for it, and without a body for HEAD. */
+export async function sendBytes(exchange: Exchange, status: number, body: Uint8Array, headers: Headers) {
+  const coding = body.length < SMALLEST_COMPRESSED ? undefined : acceptedCoding(exchange);
+  if (coding === undefined) return write(exchange, status, body, headers);
+  const packed = await (coding === "gzip" ? gzip : deflate)(body);
+  write(exchange, status, packed, { ...headers, "content-encoding": coding, vary: "accept-encoding" });
+}
+
+function write(exchange: Exchange, status: number, body: Uint8Array, headers: Headers): void {
+  const { response, request } = exchange;
+  if (response.headersSent || response.destroyed) return;
+  headers["content-length"] = body.length;
+  headers["x-request-id"] = exchange.requestId;
+  if (exchange.parts.stopping()) headers.connection = "close";
+  response.writeHead(status, headers);
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+function acceptedCoding(exchange: Exchange): "gzip" | "deflate" | undefined {
+  const accepted = exchange.header("accept-encoding");
+  if (accepted === undefined || !exchange.parts.settings.gzip_enabled) return undefined;
+  const wanted = accepted.split(",").map((part) => part.trim().split(";q="));
+  const takes = (coding: string) =>
+    wanted.some(([name, weight]) => name === coding && Number(weight ?? 1) > 0);
+  if (takes("gzip")) return "gzip";
+  return takes("deflate") ? "deflate" : undefined;
+}
+
+/** Answers with an error in the form of the V2 protocol, and logs those that are ours. */
+export function sendError(exchange: Exchange, thrown: unknown): Promise<void> {
+  const error = toCapstanError(thrown);
+  const { http: status } = ERROR_TABLE[error.code];
+  const fields = { request_id: exchange.requestId, route: exchange.route, code: error.code };
+  if (error.code === "INTERNAL") exchange.log.error({ ...fields, err: error.cause ?? error }, error.message);
+  else exchange.log.debug(fields, error.message);
+  return sendJson(exchange, status, { error: shownMessage(exchange, error) }, retryHeaders(error));
+}
+
+/** What broke inside is for the log; a caller gets the id to find it by. */
+function shownMessage(exchange: Exchange, error: CapstanError): string {
+  if (error.code !== "INTERNAL" || exchange.parts.settings.debug) return error.message;
+  return `Internal error; the server's log has it under request id ${exchange.requestId}`;
+}
+
+function retryHeaders(error: CapstanError): Headers {
+  if (error.retryAfterMs === undefined) return {};
+  return { "retry-after": Math.max(1, Math.ceil(error.retryAfterMs / 1000)) };
+}

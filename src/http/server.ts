@@ -1,0 +1,105 @@
+import { readFileSync } from "node:fs";
+import http, { type RequestListener, type Server } from "node:http";
+import https from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import { getRequestListener, type HttpBindings } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import cors from "cors";
+import type { Hono } from "hono";
+import type { ServerSettings } from "../settings/server.ts";
+
+/** Longer than the idle time-out of common load balancers (60 s): they must never reuse a closed connection. */
+const KEEP_ALIVE_MS = 75_000;
+
+type FetchCallback = Parameters<typeof getRequestListener>[0];
+
+export interface Listening {
+  readonly host: string;
+  readonly port: number;
+  /** Closes idle connections at once and the others after their answer; resolves when all are closed. */
+  close(): Promise<void>;
+}
+
+/**
+ * Puts an app on a port; port 0 takes a free one.
+ * @throws the socket's error, such as EADDRINUSE.
+ */
+export async function listen(
+  app: Hono<{ Bindings: HttpBindings }>,
+  address: { readonly host: string; readonly port: number },
+  settings: ServerSettings,
+): Promise<Listening> {
+  const server = createServer(requestListener(app, settings), settings.tls);
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.on("clientError", refuseConnection);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(address.port, address.host, resolve);
+  });
+  const bound = server.address() as AddressInfo;
+  return { host: bound.address, port: bound.port, close: () => closeServer(server) };
+}
+
+function requestListener(app: Hono<{ Bindings: HttpBindings }>, settings: ServerSettings): RequestListener {
+  // Every answer is written by its handler. Hono makes a new response for HEAD, which would be written again.
+  const dispatch: FetchCallback = async (request, env) => {
+    await app.fetch(request, env as HttpBindings);
+    return RESPONSE_ALREADY_SENT;
+  };
+  const handle = getRequestListener(dispatch, { hostname: "localhost", errorHandler: refuseRequest });
+  if (!settings.cors_settings) return handle;
+  const allow = corsMiddleware(settings.cors_settings);
+  return (request, response) => allow(request, response, () => void handle(request, response));
+}
+
+function corsMiddleware(settings: NonNullable<ServerSettings["cors_settings"]>) {
+  const pattern = settings.allow_origin_regex;
+  const origins: (string | RegExp)[] = [...(settings.allow_origins ?? [])];
+  if (pattern) origins.push(new RegExp(`^(?:${pattern})$`));
+  return cors({
+    origin: origins.includes("*") ? "*" : origins,
+    credentials: settings.allow_credentials ?? false,
+    methods: settings.allow_methods ?? undefined,
+    allowedHeaders: settings.allow_headers ?? undefined,
+    exposedHeaders: settings.expose_headers ?? undefined,
+    maxAge: settings.max_age ?? undefined,
+  });
+}
+
+function createServer(listener: RequestListener, tls: ServerSettings["tls"]): Server {
+  if (!tls) return http.createServer(listener);
+  const ca = tls.client_ca ? readFileSync(tls.client_ca) : undefined;
+  return https.createServer(
+    { cert: readFileSync(tls.cert), key: readFileSync(tls.key), ca, requestCert: ca !== undefined },
+    listener,
+  );
+}
+
+/** A request that could not even be read as one, such as a malformed Host header. */
+function refuseRequest(error: unknown): Response {
+  return Response.json({ error: `The request could not be read: ${String(error)}` }, { status: 400 });
+}
+
+/** Bytes that are not HTTP, or headers that are too large: there is no request object yet. */
+function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
+  const status = tooLarge ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  const body = JSON.stringify({
+    error: tooLarge ? "The headers are too large" : `Not a valid HTTP request: ${error.message}`,
+  });
+  const head = [
+    `HTTP/1.1 ${status}`,
+    "content-type: application/json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.close((error) => (error ? reject(error) : resolve()));
+    server.closeIdleConnections();
+  });
+}
