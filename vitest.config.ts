@@ -1,7 +1,14 @@
 import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
 export default defineConfig({
+  // What the server does for plugins from outside, also inside the test runner.
+  resolve: {
+    alias: { "capstan/testing": source("src/testing/index.ts"), capstan: source("src/contracts/index.ts") },
+  },
   test: {
     include: ["tests/**/*.test.ts"],
     // Real peers are started by `npm run test:peers` alone.

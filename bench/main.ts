@@ -36,11 +36,11 @@ const options = readOptions();
 const wanted = (name: string) => options.only.length === 0 || options.only.includes(name);
 const scenarios = SCENARIOS.filter(({ name }) => wanted(name));
 
-const load = scenarios.length > 0 ? await runLoadSuite(scenarios, options) : [];
-const start = wanted("start") ? await runStartSuite(options) : [];
+const print = (text: string) => options.json || console.log(`${text}\n`);
 
+print(`${options.rounds} rounds of ${options.seconds} s, Node ${process.version}`);
+const load = scenarios.length > 0 ? await runLoadSuite(scenarios, options) : [];
+if (load.length > 0) print(formatLoadRows(load));
+const start = wanted("start") ? await runStartSuite(options) : [];
+if (start.length > 0) print(formatStartRows(start));
 if (options.json) console.log(JSON.stringify({ node: process.version, load, start }, null, 2));
-else {
-  const rounds = `${options.rounds} rounds of ${options.seconds} s, Node ${process.version}`;
-  console.log([rounds, formatLoadRows(load), formatStartRows(start)].filter(Boolean).join("\n\n"));
-}

@@ -62,7 +62,7 @@ async function readyLine(
   for (const stream of [child.stdout, child.stderr]) {
     if (stream === null) continue;
     createInterface({ input: stream }).on("line", (line) => {
-      if (!waiting) return;
+      if (!waiting) return void (stream === child.stderr && console.error(line));
       const ready = parseReady(line);
       if (ready === undefined) printed.push(line);
       else resolve(ready);

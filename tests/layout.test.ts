@@ -22,7 +22,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 
 /** What a plugin may import of `src` besides the contracts: one speaks V2 itself, to another server. */
 const WIRE_FORMATS: Readonly<Record<string, readonly string[]>> = {
-  "runtimes/remote": ["src/v2", "src/grpc/generated", "src/grpc/wire.ts"],
+  "runtimes/remote": [
+    "src/v2",
+    "src/grpc/generated",
+    "src/grpc/wire.ts",
+    "src/grpc/parameters.ts",
+    "src/grpc/typed-contents.ts",
+  ],
 };
 
 const TOP_LEVEL = [

@@ -1,4 +1,11 @@
-import type { Call, InferRequest, InferResponse, TensorSpec } from "../../src/contracts/index.ts";
+import {
+  type Call,
+  type ErrorCode,
+  type InferRequest,
+  type InferResponse,
+  isCapstanError,
+  type TensorSpec,
+} from "../../src/contracts/index.ts";
 import type { Address } from "./address.ts";
 import type { RemoteOptions } from "./options.ts";
 
@@ -42,4 +49,18 @@ export function whereOf({ model, address }: Pick<BackendParts, "model" | "addres
 }
 
 /** In the server metadata of those that take tensors, and bytes with them, as they are. */
-export const BINARY_EXTENSION = "binary_tensor_data";
+const BINARY_EXTENSION = "binary_tensor_data";
+
+/** How a server says that it has no server metadata to give, as some proxies in front of one do. */
+const NO_METADATA: ReadonlySet<ErrorCode> = new Set(["NOT_FOUND", "UNSUPPORTED", "INVALID_ARGUMENT"]);
+
+/** Whether the extensions that a server lists hold the binary tensor extension. */
+export async function listsBinary(extensions: Promise<unknown>): Promise<boolean> {
+  try {
+    const list = await extensions;
+    return Array.isArray(list) && list.includes(BINARY_EXTENSION);
+  } catch (error) {
+    if (isCapstanError(error) && NO_METADATA.has(error.code)) return false;
+    throw error;
+  }
+}

@@ -15,6 +15,7 @@ export class NotExecuted extends CapstanError {
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   400: "INVALID_ARGUMENT",
   404: "NOT_FOUND",
+  405: "UNSUPPORTED",
   408: "DEADLINE_EXCEEDED",
   413: "TOO_LARGE",
   // What FastAPI servers, MLServer among them, call a body that does not fit their schema.
@@ -56,20 +57,25 @@ const BY_GRPC: Readonly<Record<number, readonly [name: string, code: ErrorCode]>
 export interface GrpcStatus {
   readonly code: number;
   readonly details: string;
-  /** The status came from the other server, and not from this side's library. */
-  readonly answered: boolean;
+  /** Whether the other server had begun to answer, or answered with nothing but this status. */
+  readonly progress: "none" | "begun" | "refused";
 }
 
 /** What grpc-js itself says when it does not lose the connection: DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED. */
 const OWN: ReadonlySet<number> = new Set([4, 8]);
 
-/** The error for a gRPC status that is not OK. */
-export function grpcFailure(where: string, { code, details, answered }: GrpcStatus): CapstanError {
+/**
+ * The error for a gRPC status that is not OK. UNAVAILABLE is also what grpc-js calls a lost connection: only
+ * a server that answers nothing else has said that it did not run the model.
+ */
+export function grpcFailure(where: string, { code, details, progress }: GrpcStatus): CapstanError {
+  if (progress === "none" && !OWN.has(code)) return broken(where, details);
   const [name, ours] = BY_GRPC[code] ?? [`status ${code}`, "UPSTREAM"];
-  if (!answered && !OWN.has(code)) return broken(where, details);
   const message = `${where} answered ${name}: ${tidy(details)}`;
   if (/larger than max/i.test(details)) return new CapstanError("TOO_LARGE", `${message}; ${LIMIT}`);
-  if (code === UNAVAILABLE.grpc) return new NotExecuted(message, { unreachable: false });
+  if (code === UNAVAILABLE.grpc && progress === "refused") {
+    return new NotExecuted(message, { unreachable: false });
+  }
   const key = code === 7 || code === 16 ? "; check the credentials in `headers`" : "";
   return new CapstanError(ours, message + key);
 }

@@ -91,9 +91,10 @@ export class GrpcChannel {
     if (details.includes(`larger than max (`) && details.includes(` vs ${limit})`)) {
       return tooLarge(this.#where, limit);
     }
-    // A status without a message before it comes in the headers, which grpc-js leaves in the metadata.
-    const fromServer = answered || metadata.get("content-type").length > 0;
-    return grpcFailure(this.#where, { code, details, answered: fromServer });
+    // A status that comes in the headers has their other fields beside it; grpc-js leaves them there.
+    const refused = metadata.get("content-type").length > 0;
+    const progress = refused ? "refused" : answered ? "begun" : "none";
+    return grpcFailure(this.#where, { code, details, progress });
   }
 
   close(): void {

@@ -2,13 +2,7 @@ import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
 import type { Call, InferRequest, InferResponse } from "../../src/contracts/index.ts";
 import type { inference } from "../../src/grpc/generated/inference.js";
 import { GRPCInferenceService } from "../../src/grpc/generated/services.ts";
-import {
-  type Backend,
-  type BackendParts,
-  BINARY_EXTENSION,
-  type RemoteMetadata,
-  whereOf,
-} from "./backend.ts";
+import { type Backend, type BackendParts, listsBinary, type RemoteMetadata, whereOf } from "./backend.ts";
 import { encodeContent, hasBase64 } from "./content.ts";
 import { exchange } from "./exchange.ts";
 import { badAnswer, streamFailure } from "./failures.ts";
@@ -76,11 +70,12 @@ export class GrpcBackend implements Backend {
   /** Tensors are bytes in gRPC anyway; what the server takes matters to base64 alone. */
   async #encode(request: InferRequest, call: Call): Promise<inference.ModelInferRequest.Init> {
     if (!hasBase64(request)) return encodeRequest(request, this.#parts);
-    const { ServerMetadata } = GRPCInferenceService;
-    this.#takesBytes ??= (await this.#channel.unary(ServerMetadata, {}, call)).extensions.includes(
-      BINARY_EXTENSION,
-    );
+    this.#takesBytes ??= await listsBinary(this.#extensions(call));
     return encodeRequest(encodeContent(request, this.#takesBytes), this.#parts);
+  }
+
+  async #extensions(call: Call): Promise<unknown> {
+    return (await this.#channel.unary(GRPCInferenceService.ServerMetadata, {}, call)).extensions;
   }
 
   #open(call: Call): Stream {

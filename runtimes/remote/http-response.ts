@@ -3,6 +3,7 @@ import {
   elementCount,
   type InferResponse,
   isDatatype,
+  type Parameters,
   type Tensor,
   type TensorData,
 } from "../../src/contracts/index.ts";
@@ -26,14 +27,32 @@ export function decodeResponse({ headers, body }: HttpAnswer): InferResponse {
   const text = body.subarray(0, length);
   const tail = body.subarray(length);
   try {
-    return readResponse(parseJson(text), tail);
+    return readResponse(parseJson(text), tail, inexact);
   } catch (thrown) {
     if (thrown !== UNSAFE_INTEGER) throw thrown;
-    return readResponse(parseJsonExactly(text), tail);
+    return readExactly(text, tail);
   }
 }
 
-function readResponse(answer: unknown, tail: Buffer): InferResponse {
+/** Keeps every digit, for the rare answers that have more than a number holds. */
+function readExactly(text: Buffer, tail: Buffer): InferResponse {
+  try {
+    return readResponse(parseJsonExactly(text), tail, (parameters) => parameters);
+  } catch (thrown) {
+    if (thrown === UNSAFE_INTEGER) throw new Error("an integer is written as a fraction");
+    throw thrown;
+  }
+}
+
+type Check = (parameters: Parameters) => Parameters;
+
+function inexact(parameters: Parameters): Parameters {
+  const loses = (value: unknown) => Number.isInteger(value) && !Number.isSafeInteger(value);
+  if (Object.values(parameters).some(loses)) throw UNSAFE_INTEGER;
+  return parameters;
+}
+
+function readResponse(answer: unknown, tail: Buffer, check: Check): InferResponse {
   if (!isRecord(answer) || !Array.isArray(answer.outputs)) throw new Error("it has no list of outputs");
   let offset = 0;
   const take = (size: number): Buffer => {
@@ -41,19 +60,19 @@ function readResponse(answer: unknown, tail: Buffer): InferResponse {
     offset += size;
     return tail.subarray(start, offset);
   };
-  const outputs = answer.outputs.map((output) => readOutput(output, take));
+  const outputs = answer.outputs.map((output) => readOutput(output, take, check));
   if (offset !== tail.length)
     throw new Error(`its outputs take ${offset} bytes, and ${tail.length} are there`);
-  return { outputs, parameters: scalarsOf(answer.parameters) };
+  return { outputs, parameters: check(scalarsOf(answer.parameters) ?? {}) };
 }
 
-function readOutput(output: unknown, take: (size: number) => Buffer): Tensor {
+function readOutput(output: unknown, take: (size: number) => Buffer, check: Check): Tensor {
   if (!isRecord(output) || typeof output.name !== "string") throw new Error("an output has no name");
   const { name, datatype } = output;
   const where = `Output '${name}'`;
   if (!isDatatype(datatype)) throw new Error(`${where} has the unknown datatype '${datatype}'`);
   const shape = readShape(output.shape, where);
-  const { binary_data_size: size, ...parameters } = scalarsOf(output.parameters) ?? {};
+  const { binary_data_size: size, ...parameters } = check(scalarsOf(output.parameters) ?? {});
   const data =
     size === undefined
       ? readElements(datatype, shape, output.data, where)

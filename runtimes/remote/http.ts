@@ -1,12 +1,6 @@
 import { Pool } from "undici";
 import type { Call, InferRequest, InferResponse } from "../../src/contracts/index.ts";
-import {
-  type Backend,
-  type BackendParts,
-  BINARY_EXTENSION,
-  type RemoteMetadata,
-  whereOf,
-} from "./backend.ts";
+import { type Backend, type BackendParts, listsBinary, type RemoteMetadata, whereOf } from "./backend.ts";
 import { encodeContent } from "./content.ts";
 import { remainingMs } from "./exchange.ts";
 import { badAnswer, httpFailure, tidy } from "./failures.ts";
@@ -66,13 +60,12 @@ export class HttpBackend implements Backend {
   }
 
   async #takesBinary(call: Call): Promise<boolean> {
-    this.#binary ??= await this.#advertises(BINARY_EXTENSION, call);
+    this.#binary ??= await listsBinary(this.#extensions(call));
     return this.#binary;
   }
 
-  async #advertises(extension: string, call: Call): Promise<boolean> {
-    const { extensions } = this.#json(await this.#get(`${this.#parts.address.path}/v2`, call));
-    return Array.isArray(extensions) && extensions.includes(extension);
+  async #extensions(call: Call): Promise<unknown> {
+    return this.#json(await this.#get(`${this.#parts.address.path}/v2`, call)).extensions;
   }
 
   #get(path: string, call: Call): Promise<HttpAnswer> {

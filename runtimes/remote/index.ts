@@ -32,7 +32,7 @@ async function load(model: ModelSpec, options: RemoteOptions, _host: unknown, ca
     const metadata = await describe(model, all, call);
     await backends.watch(call);
     call.signal.throwIfAborted();
-    return new RemoteRuntime(model, metadata, backends, options.timeout);
+    return new RemoteRuntime(model, metadata, backends, options.connect_timeout + options.timeout);
   } catch (reason) {
     await backends[Symbol.asyncDispose]();
     throw reason;

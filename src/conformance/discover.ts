@@ -7,8 +7,12 @@ import { sampleInputs } from "./samples.ts";
 import { type Connections, inferPath, modelPath, Session } from "./session.ts";
 import type { Facts, IndexEntry, Target } from "./types.ts";
 
-/** gRPC status UNIMPLEMENTED. */
+/** gRPC status codes. */
 const UNIMPLEMENTED = 12;
+const UNAVAILABLE = 14;
+
+/** Each candidate is asked once, so a large repository is not asked in full. */
+const MOST_CANDIDATES = 20;
 
 const NOTHING: Facts = {
   serverName: "",
@@ -79,6 +83,12 @@ class Probe {
     return `'${model.name}' refused a request made from its signature: ${reply.status} ${cut(reply.text, 200)}`;
   }
 
+  /** @throws where nothing answers at the gRPC address. */
+  async expectGrpc(): Promise<void> {
+    const reply = await this.#session.grpc.unary(GRPCInferenceService.ServerLive, {}, { deadlineMs: 5000 });
+    if (reply.code === UNAVAILABLE) throw new Error(`gRPC: ${reply.details}`);
+  }
+
   async streams(model: string): Promise<boolean> {
     const request = { modelName: model, inputs: [] };
     const reply = await this.#session.grpc.stream(GRPCInferenceService.ModelStreamInfer, [request], {
@@ -104,7 +114,9 @@ interface Models {
 function candidates(index: readonly IndexEntry[], wanted: string | undefined): string[] {
   const ready = index.filter(({ state }) => state === undefined || state === "READY");
   const names = ready.map(({ name }) => name).filter((name) => name !== HALF_NAME);
-  return [...new Set([...(wanted === undefined ? [REFERENCE_NAME] : [wanted, REFERENCE_NAME]), ...names])];
+  return [
+    ...new Set([...(wanted === undefined ? [REFERENCE_NAME] : [wanted, REFERENCE_NAME]), ...names]),
+  ].slice(0, MOST_CANDIDATES);
 }
 
 async function chooseModels(probe: Probe, names: readonly string[], wanted?: string): Promise<Models> {
@@ -157,7 +169,9 @@ export async function discover(connections: Connections, options: DiscoverOption
   const index = await probe.index();
   const models = await chooseModels(probe, candidates(index, options.model), options.model);
   const half = await probe.model(HALF_NAME);
+  const single = models.single ?? half;
   const grpc = connections.channel !== undefined;
+  if (grpc) await probe.expectGrpc();
   return {
     serverName: typeof name === "string" ? name : "",
     serverVersion: typeof version === "string" ? version : "",
@@ -165,6 +179,7 @@ export async function discover(connections: Connections, options: DiscoverOption
     index,
     ...models,
     ...(half ? { half } : {}),
+    ...(single ? { single } : {}),
     answers: await answering(probe, models.target),
     grpc,
     grpcStream: grpc && (await probe.streams(models.target?.name ?? "none")),

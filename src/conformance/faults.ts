@@ -12,10 +12,11 @@ export interface Fault {
 
 const LARGE = 2 ** 32;
 
+export const EMPTY_BODY: Fault = { what: "an empty body", body: "" };
+
 /** Bodies that are no V2 request at all. */
 export function malformedBodies(): Fault[] {
   return [
-    { what: "an empty body", body: "" },
     { what: "cut-off JSON", body: '{"inputs": [' },
     { what: "text", body: "inputs please" },
     { what: "a number as the request", body: "1" },

@@ -77,8 +77,15 @@ export class Session {
   async raw(chunks: readonly Buffer[], options: Omit<RawOptions, "signal"> = {}): Promise<RawAnswer> {
     const url = new URL(this.#connections.endpoint.url);
     const answer = await exchangeRaw(url, chunks, { ...options, signal: this.#signal });
-    this.log.push(rawExchangeLog(chunks, answer));
+    const { sent, received } = rawExchangeLog(chunks, answer);
+    this.log.push({ sent: this.#withoutSecrets(sent), received });
     return answer;
+  }
+
+  /** The run's own headers may hold a credential, and reports are passed on. */
+  #withoutSecrets(text: string): string {
+    const values = Object.values(this.#connections.endpoint.headers);
+    return values.reduce((shown, value) => shown.replaceAll(value, "***"), text);
   }
 
   /** Request head for `raw`, with the server's host and the run's own headers. */

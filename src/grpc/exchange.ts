@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { EventEmitter } from "node:events";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
-import type { Log, Parameters } from "../contracts/index.ts";
+import type { Parameters } from "../contracts/index.ts";
 import { type CallScope, openCall } from "../host/call.ts";
 import type { GrpcParts } from "./parts.ts";
 
@@ -34,10 +34,6 @@ export class Exchange {
   metadata(name: string): string | undefined {
     const [value] = this.#call.metadata.get(name);
     return typeof value === "string" ? value : undefined;
-  }
-
-  get log(): Log {
-    return this.parts.log;
   }
 
   /** `address:port` of the caller. */

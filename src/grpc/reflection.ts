@@ -24,9 +24,9 @@ export function addReflection(server: Server, parts: GrpcParts, stopping: AbortS
   for (const path of [METHOD.path, OLDER_PATH]) {
     addDuplex(server, { path }, (stream) => {
       const exchange = new Exchange(stream, path, parts);
-      void converse(stream, exchange, stopping).catch((error) =>
-        stream.emit("error", statusOf(exchange, error)),
-      );
+      void converse(stream, exchange, stopping).catch((error) => {
+        if (!stream.cancelled) stream.emit("error", statusOf(exchange, error));
+      });
     });
   }
 }

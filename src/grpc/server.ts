@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import type { ServerSettings } from "../settings/server.ts";
 import { GrpcMetrics } from "../telemetry/grpc-metrics.ts";
@@ -12,9 +13,12 @@ import { addRefusals } from "./refusals.ts";
 import { addRepositoryMethods } from "./repository.ts";
 import { addStreamInfer } from "./stream-infer.ts";
 
-export interface GrpcListening {
+export interface Address {
   readonly host: string;
   readonly port: number;
+}
+
+export interface GrpcListening extends Address {
   /**
    * Takes no new connections and calls (GOAWAY), answers what was accepted, and resolves when all is closed.
    * What is still open after `drain_timeout` is cut off.
@@ -27,10 +31,7 @@ export interface GrpcListening {
  * come from the settings in `parts`.
  * @throws Error naming the address when it cannot be had, or the file when a certificate cannot be read.
  */
-export async function listenGrpc(
-  parts: GrpcParts,
-  address: { readonly host: string; readonly port: number },
-): Promise<GrpcListening> {
+export async function listenGrpc(parts: GrpcParts, address: Address): Promise<GrpcListening> {
   const { settings } = parts;
   const stopping = new AbortController();
   const server = new Server(serverOptions(parts));
@@ -41,14 +42,15 @@ export async function listenGrpc(
   addRefusals(server, parts);
   addHealth(server, parts, stopping.signal);
   addReflection(server, parts, stopping.signal);
-  const port = await bind(server, address, credentials(settings.tls));
+  const port = await bind(server, targetOf(address), credentials(settings.tls));
+  const bound = { host: address.host, port };
   let closing: Promise<void> | undefined;
   const close = () => {
     stopping.abort();
-    closing ??= shutDown(server, settings.drain_timeout);
+    closing ??= shutDown(server, targetOf(bound), settings.drain_timeout);
     return closing;
   };
-  return { host: address.host, port, close };
+  return { ...bound, close };
 }
 
 function serverOptions({ settings, metrics }: GrpcParts): ServerOptions {
@@ -67,15 +69,19 @@ function credentials(tls: ServerSettings["tls"]): ServerCredentials {
   if (!tls) return ServerCredentials.createInsecure();
   const clientCa = tls.client_ca ? readFileSync(tls.client_ca) : null;
   const pair = { cert_chain: readFileSync(tls.cert), private_key: readFileSync(tls.key) };
+  try {
+    createSecureContext({ cert: pair.cert_chain, key: pair.private_key, ca: clientCa ?? undefined });
+  } catch (cause) {
+    throw new Error(`gRPC cannot use ${Object.values(tls).join(", ")}: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
   return ServerCredentials.createSsl(clientCa, [pair], clientCa !== null);
 }
 
-function bind(
-  server: Server,
-  { host, port }: { readonly host: string; readonly port: number },
-  secured: ServerCredentials,
-): Promise<number> {
-  const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+const targetOf = ({ host, port }: Address) => `${host.includes(":") ? `[${host}]` : host}:${port}`;
+
+function bind(server: Server, target: string, secured: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(target, secured, (cause, bound) => {
       if (cause) reject(new Error(`gRPC cannot listen on ${target}: ${cause.message}`, { cause }));
@@ -84,14 +90,11 @@ function bind(
   });
 }
 
-/** @param drainMs 0 waits without end. */
-async function shutDown(server: Server, drainMs: number): Promise<void> {
-  const timer = drainMs > 0 ? setTimeout(() => server.forceShutdown(), drainMs) : undefined;
-  try {
-    await new Promise<void>((resolve, reject) =>
-      server.tryShutdown((error) => (error ? reject(error) : resolve())),
-    );
-  } finally {
-    clearTimeout(timer);
-  }
+/**
+ * Waits for what is open, and cuts it off after `drainMs` (0: never). `forceShutdown` would not do: it knows
+ * the connections only while channelz counts them.
+ */
+function shutDown(server: Server, target: string, drainMs: number): Promise<void> {
+  if (drainMs > 0) server.drain(target, drainMs);
+  return new Promise((resolve, reject) => server.tryShutdown((error) => (error ? reject(error) : resolve())));
 }

@@ -33,38 +33,42 @@ export interface Streaming {
   readonly responseStream?: boolean;
 }
 
-const LOW_28_BITS = 2 ** 28;
-const LARGEST_SAFE_HIGH = 2 ** 25;
+/** One 64-bit integer on its way between two halves and a bigint: faster than bigint arithmetic. */
+const scratch = new DataView(new ArrayBuffer(8));
 
-/** The next varint as two's complement 64 bits: most are small, so bigint arithmetic is the exception. */
-function readVarint64(reader: protobuf.Reader, signed: boolean): bigint {
-  const first = reader.buf[reader.pos] ?? 128;
-  if (first < 128) {
-    reader.pos += 1;
-    return BigInt(first);
-  }
-  const low = readGroup(reader, 4);
-  const middle = low.more ? readGroup(reader, 4) : NOTHING;
-  if (!middle.more && middle.value < LARGEST_SAFE_HIGH) return BigInt(middle.value * LOW_28_BITS + low.value);
-  const high = middle.more ? readGroup(reader, 2) : NOTHING;
-  if (high.more) throw new Error("A 64-bit integer is longer than 10 bytes");
-  const bits = (BigInt(high.value) << 56n) | (BigInt(middle.value) << 28n) | BigInt(low.value);
-  return signed ? BigInt.asIntN(64, bits) : BigInt.asUintN(64, bits);
+/** The next byte of a varint: seven bits, and one that says whether more follow. */
+function nextByte(reader: protobuf.Reader): number {
+  const byte = reader.buf[reader.pos];
+  if (byte === undefined || reader.pos >= reader.len) throw new RangeError("A 64-bit integer is cut off");
+  reader.pos += 1;
+  return byte;
 }
 
-const NOTHING = { value: 0, more: false };
-
-/** Up to `bytes` bytes of a varint, seven bits each; `more` when the last one says it continues. */
-function readGroup(reader: protobuf.Reader, bytes: number): { value: number; more: boolean } {
-  let value = 0;
-  for (let index = 0; index < bytes; index += 1) {
-    if (reader.pos >= reader.len) throw new RangeError("A 64-bit integer is cut off");
-    const byte = reader.buf[reader.pos] ?? 0;
-    reader.pos += 1;
-    value += (byte & 127) * 2 ** (7 * index);
-    if (byte < 128) return { value, more: false };
+/** The bits above the first 28, where there are any: 28 to 55 and 56 to 63. */
+function readUpperBits(reader: protobuf.Reader, low: number): void {
+  let [middle, high, byte] = [0, 0, 128];
+  for (let shift = 0; shift < 28 && byte > 127; shift += 7) {
+    byte = nextByte(reader);
+    middle |= (byte & 127) << shift;
   }
-  return { value, more: true };
+  for (let shift = 0; shift < 14 && byte > 127; shift += 7) {
+    byte = nextByte(reader);
+    high |= (byte & 127) << shift;
+  }
+  if (byte > 127) throw new Error("A 64-bit integer is longer than 10 bytes");
+  scratch.setInt32(0, low | (middle << 28), true);
+  scratch.setInt32(4, (middle >>> 4) | (high << 24), true);
+}
+
+function readVarint64(reader: protobuf.Reader, signed: boolean): bigint {
+  let low = 0;
+  for (let shift = 0; shift < 28; shift += 7) {
+    const byte = nextByte(reader);
+    low |= (byte & 127) << shift;
+    if (byte < 128) return BigInt(low);
+  }
+  readUpperBits(reader, low);
+  return signed ? scratch.getBigInt64(0, true) : scratch.getBigUint64(0, true);
 }
 
 /** protobufjs writes numbers and Long; a bigint goes as the first where that is exact. */
@@ -72,8 +76,8 @@ function writable(value: bigint | number): number | { low: number; high: number;
   if (typeof value === "number") return value;
   const small = Number(value);
   if (Number.isSafeInteger(small)) return small;
-  const low = Number(BigInt.asIntN(32, value));
-  return { low, high: Number(BigInt.asIntN(32, value >> 32n)), unsigned: value >= 0n };
+  scratch.setBigInt64(0, value, true);
+  return { low: scratch.getInt32(0, true), high: scratch.getInt32(4, true), unsigned: value >= 0n };
 }
 
 class WireReader extends protobuf.BufferReader {}

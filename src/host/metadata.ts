@@ -16,7 +16,8 @@ export function describeModel(generation: Generation, versions: readonly string[
   };
 }
 
-const SECRET_KEY = /token|secret|password|passwd|api_?key|credential|authorization/i;
+/** Keys whose values, and all below them, may be credentials. */
+const SECRET_KEY = /token|secret|password|passwd|api_?key|credential|authorization|^headers$/i;
 const PLACEHOLDER_ONLY = /^\$\{[^}]*\}$/;
 
 /**
@@ -49,15 +50,14 @@ function configTensor(spec: TensorSpec) {
 }
 
 /** Literal secrets are blanked; `${VAR}` is shown as it was written. */
-function withoutSecrets(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutSecrets);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      key,
-      SECRET_KEY.test(key) && isLiteral(inner) ? "[redacted]" : withoutSecrets(inner),
-    ]),
-  );
+function withoutSecrets(value: unknown, secret = false): unknown {
+  if (Array.isArray(value)) return value.map((inner) => withoutSecrets(inner, secret));
+  if (typeof value !== "object" || value === null) return secret && isLiteral(value) ? "[redacted]" : value;
+  const fields = Object.entries(value).map(([key, inner]) => [
+    key,
+    withoutSecrets(inner, secret || SECRET_KEY.test(key)),
+  ]);
+  return Object.fromEntries(fields);
 }
 
 const isLiteral = (value: unknown) => typeof value === "string" && !PLACEHOLDER_ONLY.test(value);

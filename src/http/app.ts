@@ -20,11 +20,21 @@ const UNMATCHED = "unmatched";
 export function createApp(routes: readonly Route[], parts: HttpParts): Hono<Env> {
   const app = new Hono<Env>({ strict: false });
   const prefix = parts.settings.root_path;
-  for (const route of routes)
+  for (const route of routes) {
     app.on(route.method, prefix + route.path, (context) => answer(context, route, parts));
+  }
+  const refusals = createRefusals(routes, parts);
+  app.notFound((context) => refusals.fetch(context.req.raw, context.env));
+  return app;
+}
+
+/** Answers what no route takes. Apart from the routes: a second handler on a path would slow down each of them. */
+function createRefusals(routes: readonly Route[], parts: HttpParts): Hono<Env> {
+  const app = new Hono<Env>({ strict: false });
   for (const [path, methods] of methodsByPath(routes)) {
     const refusal: Route = { method: "GET", path, handle: () => refuseMethod(path, methods) };
-    app.all(prefix + path, (context) => answer(context, refusal, parts, { allow: methods.join(", ") }));
+    const headers = { allow: methods.join(", ") };
+    app.all(parts.settings.root_path + path, (context) => answer(context, refusal, parts, headers));
   }
   const missing: Route = { method: "GET", path: UNMATCHED, handle: refusePath };
   app.notFound((context) => answer(context, missing, parts));

@@ -9,6 +9,12 @@ const deflate = promisify(zlib.deflate);
 /** Below this many bytes compressing costs more than it saves. */
 const SMALLEST_COMPRESSED = 1024;
 
+/**
+ * Up to this many bytes an answer goes as latin1 text, byte for byte: Node sends text together with the
+ * headers in one write, and bytes in a second one, which costs more than the copy.
+ */
+const LARGEST_TEXT = 64 * 1024;
+
 type Headers = Record<string, string | number>;
 
 /** A JSON answer. Values are small and made by us: tensors are written by the V2 codec instead. */
@@ -39,7 +45,9 @@ function write(exchange: Exchange, status: number, body: Uint8Array, headers: He
   headers["x-request-id"] = exchange.requestId;
   if (exchange.parts.stopping()) headers.connection = "close";
   response.writeHead(status, headers);
-  response.end(request.method === "HEAD" ? undefined : body);
+  if (request.method === "HEAD") response.end();
+  else if (body.length > LARGEST_TEXT) response.end(body);
+  else response.end(Buffer.from(body.buffer, body.byteOffset, body.length).toString("latin1"), "latin1");
 }
 
 function acceptedCoding(exchange: Exchange): "gzip" | "deflate" | undefined {

@@ -18,6 +18,7 @@ const float = new Float32Array(1);
 const bits = new Uint32Array(float.buffer);
 const LOG10_OF_2 = Math.log10(2);
 const ZERO = 48;
+const INT32_MAX = 2 ** 31 - 1;
 
 /** At most this many bytes are written for one value. */
 export const FLOAT32_BYTES = 40;
@@ -37,31 +38,52 @@ export function writeFloat32(buffer: Uint8Array, offset: number, value: number):
   const exponent = decimalExponent(magnitude);
   for (let digits = FEWEST_DIGITS; digits <= MOST_DIGITS; digits++) {
     const scale = digits - 1 - exponent;
-    if (scale < -LARGEST_EXACT_POWER || scale > LARGEST_EXACT_POWER) break;
-    const power = POWERS[scale < 0 ? -scale : scale]!;
-    const integer = Math.round(scale < 0 ? magnitude / power : magnitude * power);
-    if (Math.fround(scale < 0 ? integer * power : integer / power) === magnitude) {
-      return writeDecimal(buffer, at, integer, scale);
-    }
+    if (scale > 2 * LARGEST_EXACT_POWER) break;
+    const integer = Math.round(timesPower(magnitude, scale));
+    if (reads(integer, scale, magnitude)) return writeDecimal(buffer, at, integer, scale);
   }
   return writeSlowly(buffer, at, magnitude);
 }
 
-/** floor(log10(magnitude)), from the binary exponent and one comparison; may be one too small for subnormals. */
+/** value * 10^scale, correctly rounded where one exact power is enough. */
+function timesPower(value: number, scale: number): number {
+  if (scale >= 0) {
+    return scale <= LARGEST_EXACT_POWER
+      ? value * POWERS[scale]!
+      : value * 1e22 * POWERS[scale - LARGEST_EXACT_POWER]!;
+  }
+  return scale >= -LARGEST_EXACT_POWER
+    ? value / POWERS[-scale]!
+    : value / 1e22 / POWERS[-scale - LARGEST_EXACT_POWER]!;
+}
+
+/** Relative error of a product of two powers, with room to spare. */
+const TWO_STEPS = 2 ** -50;
+
+/** Whether the text of integer / 10^scale reads back as the value. */
+function reads(integer: number, scale: number, magnitude: number): boolean {
+  const candidate = timesPower(integer, -scale);
+  if (scale <= LARGEST_EXACT_POWER && scale >= -LARGEST_EXACT_POWER)
+    return Math.fround(candidate) === magnitude;
+  const margin = candidate * TWO_STEPS;
+  return Math.fround(candidate - margin) === magnitude && Math.fround(candidate + margin) === magnitude;
+}
+
+/** floor(log10(magnitude)), or one less: the candidates then have one digit more to begin with. */
 function decimalExponent(magnitude: number): number {
   float[0] = magnitude;
   const binary = ((bits[0]! >>> 23) & 255) - 127;
   const guess = Math.floor(binary * LOG10_OF_2);
-  const next = guess + 1;
-  if (next < 0) return next >= -LARGEST_EXACT_POWER && magnitude * POWERS[-next]! >= 1 ? next : guess;
-  return next <= LARGEST_EXACT_POWER && magnitude >= POWERS[next]! ? next : guess;
+  return timesPower(magnitude, -guess - 1) >= 1 ? guess + 1 : guess;
 }
 
 /** Writes integer / 10^scale. */
 function writeDecimal(buffer: Uint8Array, offset: number, integer: number, scale: number): number {
-  let [m, s] = [integer, scale];
+  // At most nine digits: in 32-bit arithmetic, which is several times faster.
+  let m = integer | 0;
+  let s = scale;
   while (m % 10 === 0) {
-    m /= 10;
+    m = (m / 10) | 0;
     s -= 1;
   }
   const length = digitCount(m);
@@ -93,7 +115,7 @@ function writeWithPoint(
   let rest = m;
   let at = offset + length;
   for (let digit = length; digit > 0; digit--) {
-    const next = Math.trunc(rest / 10);
+    const next = (rest / 10) | 0;
     buffer[at--] = ZERO + (rest - next * 10);
     rest = next;
     if (digit - 1 === point) buffer[at--] = 46;
@@ -117,11 +139,17 @@ function digitCount(m: number): number {
 /** Writes a non-negative integer below 2^53. */
 export function writeInteger(buffer: Uint8Array, offset: number, integer: number): number {
   const end = offset + digitCount(integer);
+  let at = end - 1;
   let rest = integer;
-  for (let at = end - 1; at >= offset; at--) {
+  while (rest > INT32_MAX) {
     const next = Math.trunc(rest / 10);
-    buffer[at] = ZERO + (rest - next * 10);
+    buffer[at--] = ZERO + (rest - next * 10);
     rest = next;
+  }
+  for (let small = rest | 0; at >= offset; at--) {
+    const next = (small / 10) | 0;
+    buffer[at] = ZERO + (small - next * 10);
+    small = next;
   }
   return end;
 }

@@ -29,6 +29,7 @@ export type Defect =
   | "loses-precision"
   | "advertises"
   | "mixes-answers"
+  | "no-keep-alive"
   | ExtensionDefect;
 
 interface Answer {
@@ -194,6 +195,7 @@ export class FakeHttp {
     const answer = await readBody(request)
       .then((body) => this.#route(method, url, body, request))
       .catch((error: unknown) => this.#refusal(error));
+    if (this.#defects.has("no-keep-alive")) response.setHeader("connection", "close");
     send(response, answer, request.headers["accept-encoding"] === "gzip");
   }
 }

@@ -76,7 +76,8 @@ export class InputReader {
     const known = { name, datatype, shape: list(shape) as number[] };
     if (size !== undefined) return { ...known, data: this.#take(known, Number(size)) };
     const values = list(data).flat(10) as FakeTensor["data"];
-    return recoded({ ...known, data: values }, "utf8", "latin1");
+    const encoding = parameters(rest).content_type === "base64" ? "base64" : "utf8";
+    return recoded({ ...known, data: values }, encoding, "latin1");
   }
 
   #take(tensor: Omit<FakeTensor, "data">, size: number): FakeTensor["data"] {

@@ -96,6 +96,23 @@ test("a failed check says what was sent and received, and where the rule comes f
   expect(failed?.exchanges?.at(-1)?.received).toMatch(/^200/);
 });
 
+test("the headers of a run are sent and never shown", async () => {
+  await using server = await startFakeHttp("no-keep-alive");
+  const options = {
+    url: server.url,
+    headers: { authorization: "Bearer secret" },
+    timeoutMs: 5000,
+    mayWrite: false,
+  };
+  const { results } = await runSuite(
+    options,
+    QUICK.filter(({ id }) => id === "X.connection"),
+  );
+  expect(results[0]).toMatchObject({ outcome: "warn" });
+  expect(JSON.stringify(results)).toMatch(/authorization: \*\*\*/);
+  expect(JSON.stringify(results)).not.toContain("secret");
+});
+
 test("a check that hangs ends with its time", async () => {
   await using server = await startFakeHttp();
   const hangs = { ...QUICK[0]!, run: () => new Promise<void>(() => undefined) };
@@ -106,4 +123,7 @@ test("a check that hangs ends with its time", async () => {
 test("where nothing listens, the suite says so instead of failing every check", async () => {
   const run = runSuite({ url: "http://127.0.0.1:1", headers: {}, timeoutMs: 1000, mayWrite: false });
   await expect(run).rejects.toThrow(/ECONNREFUSED/);
+  await using server = await startFakeHttp();
+  const half = { url: server.url, grpc: "127.0.0.1:1", headers: {}, timeoutMs: 1000, mayWrite: false };
+  await expect(runSuite(half)).rejects.toThrow(/gRPC: .*ECONNREFUSED/);
 });

@@ -1,3 +1,4 @@
+import { Metadata } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import remote from "../../runtimes/remote/index.ts";
 import type { Tensor } from "../../src/contracts/index.ts";
@@ -99,6 +100,21 @@ describe("over gRPC", () => {
     expect(error.message).toContain("broke the connection");
   });
 
+  it("does not send again when the connection breaks after the answer began", async () => {
+    let sent = 0;
+    server.infer = async (call) => {
+      sent += 1;
+      call.sendMetadata(new Metadata());
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await server[Symbol.asyncDispose]();
+    };
+    await using other = await grpcServer();
+    other.ready = false;
+    await using runtime = await open(server.url, { backends: [other.url], retries: 5 });
+    expect((await failure(runtime.infer(request(x(1)), testCall()))).code).toBe("UPSTREAM");
+    expect([sent, other.seen.length]).toEqual([1, 0]);
+  });
+
   it("says which side's limit a message is over", async () => {
     await using small = await grpcServer({ maxReceive: 1024 });
     const large = request(x(...Array<number>(2000).fill(1)));
@@ -183,6 +199,33 @@ describe("over gRPC", () => {
       await server[Symbol.asyncDispose]();
       const error = await failure(answers.next() as Promise<unknown>);
       expect([error.code, streams]).toEqual(["UPSTREAM", 1]);
+    });
+
+    it("does not begin again when the server becomes unavailable within it", async () => {
+      let streams = 0;
+      server.stream = (call) => {
+        streams += 1;
+        call.write(word("a"));
+        call.emit("error", Object.assign(new Error(), { code: 14, details: "shutting down" }));
+      };
+      await using runtime = await open(server.url, { retries: 5 });
+      const error = await failure(collect(runtime.inferStream!(request(x(1)), testCall())));
+      expect([error.code, streams]).toEqual(["UPSTREAM", 1]);
+      expect(error.message).toContain("shutting down");
+    });
+
+    it("begins on another backend when one is not ready", async () => {
+      server.stream = (call) =>
+        call.emit("error", Object.assign(new Error(), { code: 14, details: "not yet" }));
+      await using other = await grpcServer();
+      other.stream = (call) => {
+        call.write(word("b"));
+        call.end();
+      };
+      await using runtime = await open(server.url, { backends: [other.url] });
+      for (let i = 0; i < 2; i += 1) {
+        expect(texts(await collect(runtime.inferStream!(request(x(1)), testCall())))).toEqual(["b"]);
+      }
     });
 
     it("waits for each answer as long as the timeout allows, not longer", async () => {

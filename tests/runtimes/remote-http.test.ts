@@ -33,6 +33,7 @@ describe("over HTTP", () => {
     [401, "UPSTREAM"],
     [403, "UPSTREAM"],
     [404, "NOT_FOUND"],
+    [405, "UNSUPPORTED"],
     [413, "TOO_LARGE"],
     [422, "INVALID_ARGUMENT"],
     [429, "RATE_LIMITED"],
@@ -61,6 +62,8 @@ describe("over HTTP", () => {
   it("reads FastAPI's faults, and repeats neither its data nor a page of HTML", async () => {
     await using runtime = await open(server.url);
     const detail = [{ loc: ["body", "inputs", 0], msg: "not so", input: "PRIVATE" }];
+    server.infer = (_, response) => json(response, { detail: "nothing here" }, 404);
+    expect((await failure(runtime.infer(request(x(1)), testCall()))).message).toMatch(/404: nothing here$/);
     server.infer = (_, response) => json(response, { detail }, 422);
     const fault = await failure(runtime.infer(request(x(1)), testCall()));
     expect(fault.message).toMatch(/body\.inputs\.0: not so$/);

@@ -46,7 +46,7 @@ async function badNeighbours(session: Session): Promise<void> {
 }
 
 async function connectionSurvives(session: Session): Promise<void> {
-  const bodies = [malformedBodies()[1]?.body ?? "", JSON.stringify({})];
+  const bodies = [malformedBodies()[0]?.body ?? "", JSON.stringify({})];
   const chunks = bodies.flatMap((body) => {
     const length = String(Buffer.byteLength(body));
     const headers = { "content-type": "application/json", "content-length": length };

@@ -1,7 +1,7 @@
 /** R3: how failures are told. */
 import { checksFrom } from "../define.ts";
 import { expect, expectEqual } from "../expect.ts";
-import { everyFault, type Fault, malformedBodies, wrongTypes } from "../faults.ts";
+import { EMPTY_BODY, everyFault, type Fault, malformedBodies, wrongTypes } from "../faults.ts";
 import { expectRefused, type Reply } from "../http-client.ts";
 import { sampleInputs } from "../samples.ts";
 import { inferPath, modelPath, type Session } from "../session.ts";
@@ -70,6 +70,9 @@ export const errorChecks: readonly Check[] = [
   }),
   errors.must("R3.malformed", "a body that is no V2 request is an error object", (s) =>
     expectAllRefused(s, malformedBodies()),
+  ),
+  errors.should("R3.empty-body", "an empty body is an error object", (s) =>
+    expectAllRefused(s, [EMPTY_BODY]),
   ),
   errors.must("R3.wrong-types", "members of the wrong JSON type are an error object", (s) =>
     expectAllRefused(s, wrongTypes(s)),

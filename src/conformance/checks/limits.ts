@@ -7,7 +7,7 @@ import { stringifyJson } from "../json.ts";
 import { sampleInputs } from "../samples.ts";
 import { inferPath, modelPath, type Session } from "../session.ts";
 import { http, practice } from "../sources.ts";
-import type { Check } from "../types.ts";
+import { type Check, NotApplicable } from "../types.ts";
 
 const robust = checksFrom(practice("hostile input is refused and does no harm"), ["target"]);
 const coding = checksFrom(http("8.4, Content-Encoding"), ["target"]);
@@ -64,12 +64,19 @@ async function brokenGzip(session: Session): Promise<void> {
   await stillAnswers(session);
 }
 
-async function gzipAnswer(session: Session): Promise<Reply> {
-  const reply = await session.http.send("POST", inferPath(session.target.name), {
-    json: { inputs: sampleInputs(session.target, session.facts.reference ? 200 : 1) },
-    headers: { "accept-encoding": "gzip" },
-  });
-  return expectOk(reply, "infer with accept-encoding: gzip");
+const LARGE_ROWS = 50;
+const WORTH_COMPRESSING = 1000;
+
+/** Small answers may go as they are, so this needs a model whose answer is not small. */
+async function gzipResponse(session: Session): Promise<void> {
+  const json = { inputs: sampleInputs(session.target, LARGE_ROWS) };
+  const path = inferPath(session.target.name);
+  const plain = expectOk(await session.http.send("POST", path, { json }), `infer with ${LARGE_ROWS} rows`);
+  if (plain.body.length < WORTH_COMPRESSING)
+    throw new NotApplicable("the model's answers are too small to compress");
+  const reply = await session.http.send("POST", path, { json, headers: { "accept-encoding": "gzip" } });
+  expectEqual(expectOk(reply, "infer").headers["content-encoding"], "gzip", "content-encoding");
+  record(new Reply(reply.status, {}, gunzipSync(reply.body)).json(), "the response");
 }
 
 export const limitChecks: readonly Check[] = [
@@ -90,10 +97,5 @@ export const limitChecks: readonly Check[] = [
     compressed(s, "deflate", deflateSync),
   ),
   coding.should("R17.broken-gzip", "a cut-off gzip body is 4xx and does no harm", brokenGzip),
-  coding.should("R17.gzip-response", "gzip is used when asked for", async (s) => {
-    const reply = await gzipAnswer(s);
-    expectEqual(reply.headers["content-encoding"], "gzip", "content-encoding");
-    const plain = new Reply(reply.status, {}, gunzipSync(reply.body));
-    record(plain.json(), "the response");
-  }),
+  coding.should("R17.gzip-response", "gzip is used when asked for", gzipResponse),
 ];

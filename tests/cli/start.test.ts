@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, it } from "vitest";
+import { run } from "../../src/cli/program.ts";
+import { IRIS_ROW, SAMPLES, TestRepository } from "../support/server.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+const FREE_PORTS = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"];
+
+interface Line {
+  readonly msg: string;
+  readonly level: string;
+  readonly [field: string]: unknown;
+}
+
+/** A `capstan` of its own, and what it has said so far. */
+class Capstan {
+  readonly child: ChildProcess;
+  readonly lines: Line[] = [];
+  stderr = "";
+
+  constructor(args: readonly string[], env: Record<string, string> = {}) {
+    this.child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env } });
+    this.child.stderr!.on("data", (chunk) => {
+      this.stderr += chunk;
+    });
+    let rest = "";
+    this.child.stdout!.on("data", (chunk) => {
+      const parts = (rest + chunk).split("\n");
+      rest = parts.pop()!;
+      for (const part of parts) this.lines.push(JSON.parse(part) as Line);
+    });
+  }
+
+  async line(msg: string): Promise<Line> {
+    for (;;) {
+      const found = this.lines.find((line) => line.msg === msg);
+      if (found) return found;
+      if (this.child.exitCode !== null) throw new Error(`ended with ${this.child.exitCode}: ${this.stderr}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  async exit(): Promise<number | null> {
+    if (this.child.exitCode === null) await once(this.child, "exit");
+    return this.child.exitCode;
+  }
+}
+
+let started: Capstan | undefined;
+afterEach(() => {
+  started?.child.kill("SIGKILL");
+  started = undefined;
+});
+const capstan = (args: readonly string[], env?: Record<string, string>) => {
+  started = new Capstan(args, env);
+  return started;
+};
+
+describe("capstan start", () => {
+  it("says ready with its addresses, serves, and ends with 0 on SIGTERM", async () => {
+    const server = capstan(["start", SAMPLES, ...FREE_PORTS]);
+    const ready = await server.line("ready");
+    expect(ready).toMatchObject({ level: "info", models: ["churn:1", "digits:1", "iris:1"], not_ready: [] });
+    expect(ready.time).toMatch(/^\d{4}-\d\d-\d\dT.*Z$/);
+    const answer = await fetch(`http://${ready.http}/v2/models/iris/infer`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(IRIS_ROW),
+    });
+    expect(answer.status).toBe(200);
+    server.child.kill("SIGTERM");
+    expect(await server.exit()).toBe(0);
+    expect(server.lines.map(({ msg }) => msg)).toEqual(expect.arrayContaining(["stopping", "stopped"]));
+  });
+
+  it("answers what it accepted before it ends", async () => {
+    const server = capstan(["start", SAMPLES, ...FREE_PORTS]);
+    const { http } = await server.line("ready");
+    const rows = 2000;
+    const data = new Array(rows * 64).fill(0.5);
+    const body = JSON.stringify({ inputs: [{ name: "X", shape: [rows, 64], datatype: "FP32", data }] });
+    const headers = { "content-type": "application/json" };
+    const answers = Array.from({ length: 8 }, () =>
+      fetch(`http://${http}/v2/models/digits/infer`, { method: "POST", headers, body }),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    server.child.kill("SIGTERM");
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    expect(statuses).toEqual(new Array(8).fill(200));
+    expect(await server.exit()).toBe(0);
+  });
+
+  it("takes its settings from the environment, and warns of an open address", async () => {
+    const server = capstan(["start", SAMPLES, ...FREE_PORTS], {
+      MLSERVER_HOST: "0.0.0.0",
+      CAPSTAN_LOAD_MODELS_AT_STARTUP: "false",
+    });
+    expect(await server.line("ready")).toMatchObject({ http: expect.stringMatching(/^0\.0\.0\.0:/), models: [] });
+    expect(server.lines.find(({ level }) => level === "warn")?.msg).toMatch(/beyond loopback/);
+  });
+
+  it("ends with 2 and a message for settings that are wrong", async () => {
+    await using repository = await TestRepository.create();
+    const { writeFile } = await import("node:fs/promises");
+    await writeFile(repository.path("settings.json"), '{\n  "http_port": "many"\n}');
+    const server = capstan(["start", repository.root]);
+    expect(await server.exit()).toBe(2);
+    expect(server.stderr).toMatch(/settings\.json:2:\d+.*http_port/);
+  });
+
+  it("ends with 1 when its port is taken", async () => {
+    const first = new Capstan(["start", SAMPLES, ...FREE_PORTS]);
+    const { http } = await first.line("ready");
+    const second = capstan(["start", SAMPLES, "--http-port", String(http).split(":")[1]!, "--metrics-port", "0"]);
+    expect(await second.exit()).toBe(1);
+    expect(second.stderr).toMatch(/EADDRINUSE/);
+    first.child.kill("SIGTERM");
+    expect(await first.exit()).toBe(0);
+  });
+});
+
+describe("capstan", () => {
+  it.each([
+    [["--help"], 0],
+    [["start", "--help"], 0],
+    [["check", "--help"], 0],
+    [["--version"], 0],
+    [["strat"], 2],
+    [["start", "--no-such-flag"], 2],
+    [["start", "--log-level", "loud"], 2],
+  ])("%j ends with %i", async (args, code) => {
+    expect(await run(args)).toBe(code);
+  });
+});
