@@ -1,13 +1,17 @@
+import { startCapstan } from "./capstan.ts";
 import { type LoadSample, measureLoad } from "./measure.ts";
+import { PEERS } from "./peers.ts";
 import { againstTarget, formatTable, machineCells, summarise, summariseMachine } from "./report.ts";
-import type { Scenario } from "./scenarios.ts";
-import { type ServerProcess, startServer } from "./server-process.ts";
+import { isGrpc, type Scenario } from "./scenarios.ts";
+import type { RunningServer } from "./server-process.ts";
 import { type BenchServer, SERVERS } from "./servers.ts";
 
 export interface LoadOptions {
   readonly rounds: number;
   readonly seconds: number;
   readonly models: string;
+  /** Whether other servers are measured as well. */
+  readonly peers: boolean;
 }
 
 interface LoadRow {
@@ -19,33 +23,52 @@ interface LoadRow {
 const WARM_SECONDS = 0.5;
 
 /**
- * Every scenario on every server, `rounds` times. The servers take turns within a round, in the opposite order
- * every other round, so that what else the machine does falls on all of them.
+ * Every scenario on every server that answers it, `rounds` times. The servers take turns within a round, in the
+ * opposite order every other round, so that what else the machine does falls on all of them.
  */
 export async function runLoadSuite(scenarios: readonly Scenario[], options: LoadOptions): Promise<LoadRow[]> {
   await using running = new AsyncDisposableStack();
-  const measured = await startAll(options.models, running);
+  const measured = await startAll(scenarios, options, running);
   const rows = scenarios.flatMap((scenario) =>
-    measured.map((entry) => ({ ...entry, row: emptyRow(scenario, entry.server) })),
+    measured
+      .filter(({ server }) => server.answers(scenario))
+      .map((entry) => ({ ...entry, row: emptyRow(scenario, entry.server) })),
   );
   for (let round = 0; round < options.rounds; round++) {
-    for (const { server, process, row } of inRoundOrder(rows, round)) {
-      const url = server.url(process.ready, row.scenario);
-      const job = { url, scenario: row.scenario, warmSeconds: WARM_SECONDS, seconds: options.seconds };
+    for (const { process, row } of inRoundOrder(rows, round)) {
+      const { scenario } = row;
+      const address = addressOf(process, scenario);
+      const job = { address, scenario, warmSeconds: WARM_SECONDS, seconds: options.seconds };
       row.samples.push(await measureLoad(process.pid, job));
     }
   }
   return rows.map(({ row }) => row);
 }
 
-async function startAll(models: string, running: AsyncDisposableStack) {
-  const started: { server: BenchServer; process: ServerProcess }[] = [];
-  for (const server of SERVERS) {
-    const process = await startServer(server.command(models));
+async function startAll(
+  scenarios: readonly Scenario[],
+  { models, peers }: LoadOptions,
+  running: AsyncDisposableStack,
+) {
+  const start = async (starting: Promise<RunningServer>) => {
+    const process = await starting;
     running.defer(async () => void (await process.stop()));
-    started.push({ server, process });
+    return process;
+  };
+  const remote = scenarios.some((scenario) => scenario.remote);
+  const upstream = remote ? (await start(startCapstan(models))).ready : undefined;
+  const wanted = [...SERVERS, ...(peers ? PEERS : [])].filter(({ answers }) => scenarios.some(answers));
+  const started: { server: BenchServer; process: RunningServer }[] = [];
+  for (const server of wanted) {
+    started.push({ server, process: await start(server.start({ models, upstream })) });
   }
   return started;
+}
+
+function addressOf({ ready }: RunningServer, scenario: Scenario): string {
+  const address = isGrpc(scenario) ? ready.grpc : ready.http;
+  if (!address) throw new Error(`A server has no address for ${scenario.name}`);
+  return address;
 }
 
 function emptyRow(scenario: Scenario, server: BenchServer): LoadRow {
@@ -77,7 +100,7 @@ function loadCells(row: LoadRow, floor: LoadRow): Record<string, string> {
     median: cpu.median.toFixed(3),
     "x floor min": ratio.toFixed(2),
     "x median": (cpu.median / least.median).toFixed(2),
-    target: row === floor ? "" : againstTarget(ratio, row.scenario.target),
+    target: row.server === "capstan" ? againstTarget(ratio, row.scenario.target) : "",
     "req/s": median("requestsPerSecond").toFixed(0),
     "p50 ms": median("p50Ms").toFixed(2),
     "p99 ms": median("p99Ms").toFixed(2),

@@ -4,12 +4,12 @@
  * under way at `warm` or at the result, so that what the server used between the two belongs to `requests`.
  */
 import { once } from "node:events";
-import { Pool } from "undici";
-import { encodeBody, type HttpBody } from "./body.ts";
+import { type LoadClient, openClient } from "./load-client.ts";
 import type { Scenario } from "./scenarios.ts";
 
 export interface LoadJob {
-  readonly url: string;
+  /** `host:port`. */
+  readonly address: string;
   readonly scenario: Scenario;
   readonly warmSeconds: number;
   readonly seconds: number;
@@ -24,33 +24,26 @@ export interface LoadResult {
   readonly ownCpuMs: number;
 }
 
-async function send(pool: Pool, path: string, { headers, bytes }: HttpBody): Promise<void> {
-  const { statusCode, body } = await pool.request({ method: "POST", path, headers, body: bytes });
-  if (statusCode !== 200) throw new Error(`POST ${path} answered ${statusCode}: ${await body.text()}`);
-  await body.dump();
-}
-
-/** Latencies in milliseconds of the requests made in `seconds`. */
-async function load(pool: Pool, job: LoadJob, body: HttpBody, seconds: number): Promise<number[]> {
-  const path = new URL(job.url).pathname;
+/** Latencies in milliseconds of the requests made in `seconds`, `connections` at a time. */
+async function load(client: LoadClient, connections: number, seconds: number): Promise<number[]> {
   const latencies: number[] = [];
   const end = performance.now() + seconds * 1000;
   const connection = async () => {
     for (let start = performance.now(); start < end; ) {
-      await send(pool, path, body);
+      await client.send();
       const now = performance.now();
       latencies.push(now - start);
       start = now;
     }
   };
-  await Promise.all(Array.from({ length: job.scenario.connections }, connection));
+  await Promise.all(Array.from({ length: connections }, connection));
   return latencies;
 }
 
-async function measure(pool: Pool, job: LoadJob, body: HttpBody): Promise<LoadResult> {
+async function measure(client: LoadClient, { scenario, seconds }: LoadJob): Promise<LoadResult> {
   const start = performance.now();
   const cpu = process.cpuUsage();
-  const latencies = (await load(pool, job, body, job.seconds)).sort((a, b) => a - b);
+  const latencies = (await load(client, scenario.connections, seconds)).sort((a, b) => a - b);
   const own = process.cpuUsage(cpu);
   return {
     requests: latencies.length,
@@ -62,11 +55,10 @@ async function measure(pool: Pool, job: LoadJob, body: HttpBody): Promise<LoadRe
 }
 
 const [job] = (await once(process, "message")) as [LoadJob];
-const pool = new Pool(new URL(job.url).origin, { connections: job.scenario.connections, pipelining: 1 });
-const body = encodeBody(job.scenario);
-await load(pool, job, body, job.warmSeconds);
+const client = openClient(job.address, job.scenario);
+await load(client, job.scenario.connections, job.warmSeconds);
 process.send?.("warm");
 await once(process, "message");
-process.send?.(await measure(pool, job, body));
-await pool.close();
+process.send?.(await measure(client, job));
+await client.close();
 process.disconnect();

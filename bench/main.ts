@@ -7,9 +7,10 @@ import { formatLoadRows, runLoadSuite } from "./load-suite.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { formatStartRows, runStartSuite } from "./start-suite.ts";
 
-const USAGE = `Usage: npm run bench -- [--rounds N] [--seconds N] [--only NAME] [--models FOLDER] [--json]
+const USAGE = `Usage: npm run bench -- [--rounds N] [--seconds N] [--only NAME] [--models FOLDER] [--peers] [--json]
   --only    one of: ${[...SCENARIOS.map(({ name }) => name), "start"].join(", ")}; may be given again
-  --models  a repository with the models iris and digits (default: model-settings)`;
+  --models  a repository with the models iris and digits (default: model-settings)
+  --peers   also MLServer and Triton, with one row of iris; installs them on first use`;
 
 function readOptions() {
   const { values } = parseArgs({
@@ -18,6 +19,7 @@ function readOptions() {
       seconds: { type: "string", default: "3" },
       only: { type: "string", multiple: true, default: [] },
       models: { type: "string", default: "model-settings" },
+      peers: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },

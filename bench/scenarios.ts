@@ -1,5 +1,5 @@
-/** How a request is written: V2 JSON, or V2 with the binary tensor data extension. */
-export type Encoding = "json" | "binary";
+/** How a request is written: V2 JSON, V2 with the binary tensor data extension, V2 gRPC raw or typed contents. */
+export type Encoding = "json" | "binary" | "grpc-raw" | "grpc-typed";
 
 /** One kind of load. Every server answers it at its own address for `model`. */
 export interface Scenario {
@@ -9,21 +9,39 @@ export interface Scenario {
   readonly rows: number;
   readonly columns: number;
   readonly encoding: Encoding;
-  /** Keep-alive connections, each with one request under way. */
+  /** Requests under way at a time: over HTTP each has a keep-alive connection of its own. */
   readonly connections: number;
+  /** The model is on another server, and only what stands in front of it is measured. */
+  readonly remote?: boolean;
   /** At most so many times the floor's CPU per request. */
   readonly target?: number;
 }
 
-const iris = { model: "iris", rows: 1, columns: 4, encoding: "json" } as const;
+const iris = { model: "iris", rows: 1, columns: 4 } as const;
 const digits = { model: "digits", rows: 64, columns: 64 } as const;
 
 export const SCENARIOS: readonly Scenario[] = [
-  { name: "json-1x4-c32", ...iris, connections: 32, target: 1.8 },
-  { name: "json-1x4-c1", ...iris, connections: 1 },
+  { name: "json-1x4-c32", ...iris, encoding: "json", connections: 32, target: 1.8 },
+  { name: "json-1x4-c1", ...iris, encoding: "json", connections: 1 },
   { name: "json-64x64-c32", ...digits, encoding: "json", connections: 32, target: 1.3 },
   { name: "binary-64x64-c32", ...digits, encoding: "binary", connections: 32, target: 1.3 },
+  { name: "grpc-raw-1x4-c32", ...iris, encoding: "grpc-raw", connections: 32, target: 1.6 },
+  { name: "grpc-raw-64x64-c32", ...digits, encoding: "grpc-raw", connections: 32, target: 1.6 },
+  { name: "grpc-typed-64x64-c32", ...digits, encoding: "grpc-typed", connections: 32 },
+  { name: "remote-json-1x4-c32", ...iris, encoding: "json", connections: 32, remote: true, target: 1.5 },
+  {
+    name: "remote-grpc-raw-1x4-c32",
+    ...iris,
+    encoding: "grpc-raw",
+    connections: 32,
+    remote: true,
+    target: 1.5,
+  },
 ];
+
+export function isGrpc({ encoding }: Scenario): boolean {
+  return encoding === "grpc-raw" || encoding === "grpc-typed";
+}
 
 /** From the start of the process to its ready line, with the sample models. */
 export const START_TARGETS = { cpuSeconds: 1.5, rssMb: 150 } as const;

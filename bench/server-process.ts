@@ -2,16 +2,24 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-/** What a server's line with `"msg":"ready"` says. */
+/** What a server's line with `"msg":"ready"` says: where it listens, as `host:port`. */
 export interface Ready {
+  /** "" for a server of gRPC alone. */
   readonly http: string;
   readonly grpc?: string;
   readonly metrics?: string;
 }
 
-export interface ServerProcess {
+/** A server that answers. */
+export interface RunningServer {
   readonly pid: number;
   readonly ready: Ready;
+  /** Resolves when it has ended. */
+  stop(): Promise<unknown>;
+}
+
+/** One that was started as a child of this process. */
+export interface ServerProcess extends RunningServer {
   /** The exit code, or the name of the signal that ended it. */
   readonly exit: Promise<number | string>;
   /** SIGTERM; resolves when it has ended. */

@@ -1,33 +1,61 @@
 import path from "node:path";
-import type { Scenario } from "./scenarios.ts";
-import { baseUrl, type Command, type Ready } from "./server-process.ts";
+import { startCapstan } from "./capstan.ts";
+import { startRemote } from "./remote.ts";
+import { isGrpc, type Scenario } from "./scenarios.ts";
+import { type Ready, type RunningServer, startServer } from "./server-process.ts";
 
-export const ROOT = path.dirname(import.meta.dirname);
+export interface Surroundings {
+  /** The folder with one sub-folder for each model. */
+  readonly models: string;
+  /** A server of the same models, there when a remote scenario is run. */
+  readonly upstream: Ready | undefined;
+}
 
-/** A server under measurement: how to start it, and where it answers a scenario. */
+/** A server under measurement. */
 export interface BenchServer {
   readonly name: string;
-  /** @param models the folder with one sub-folder for each model. */
-  command(models: string): Command;
-  url(ready: Ready, scenario: Scenario): string;
+  answers(scenario: Scenario): boolean;
+  start(surroundings: Surroundings): Promise<RunningServer>;
 }
 
-const v2Url = (ready: Ready, { model }: Scenario) => `${baseUrl(ready.http)}/v2/models/${model}/infer`;
-
-export function capstanCommand(entry: string, models: string): Command {
-  const ports = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"];
-  return { file: process.execPath, args: [entry, "start", models, ...ports], cwd: ROOT };
+function startFloor(script: string, argument: string | undefined): Promise<RunningServer> {
+  const args = [path.join(import.meta.dirname, script), argument ?? ""];
+  return startServer({ file: process.execPath, args });
 }
 
-/** The first is the floor: the others are given as multiples of it. */
+const local = ({ remote }: Scenario) => !remote;
+
+/** The first that answers a scenario is its floor: the others are given as multiples of it. */
 export const SERVERS: readonly BenchServer[] = [
   {
     name: "floor",
-    command: (models) => ({
-      file: process.execPath,
-      args: [path.join(import.meta.dirname, "floor.ts"), models],
-    }),
-    url: v2Url,
+    answers: (scenario) => local(scenario) && !isGrpc(scenario),
+    start: ({ models }) => startFloor("floor.ts", models),
   },
-  { name: "capstan", command: (models) => capstanCommand("src/cli/main.ts", models), url: v2Url },
+  {
+    name: "floor",
+    answers: (scenario) => local(scenario) && isGrpc(scenario),
+    start: ({ models }) => startFloor("floor-grpc.ts", models),
+  },
+  { name: "capstan", answers: local, start: ({ models }) => startCapstan(models) },
+  {
+    name: "pass-through",
+    answers: (scenario) => !local(scenario) && !isGrpc(scenario),
+    start: ({ upstream }) => startFloor("floor-proxy-http.ts", upstream?.http),
+  },
+  {
+    name: "pass-through",
+    answers: (scenario) => !local(scenario) && isGrpc(scenario),
+    start: ({ upstream }) => startFloor("floor-proxy-grpc.ts", upstream?.grpc),
+  },
+  {
+    name: "capstan",
+    answers: (scenario) => !local(scenario) && !isGrpc(scenario),
+    start: ({ models, upstream }) => startRemote(models, `http://${upstream?.http}`),
+  },
+  {
+    name: "capstan",
+    answers: (scenario) => !local(scenario) && isGrpc(scenario),
+    start: ({ models, upstream }) => startRemote(models, `grpc://${upstream?.grpc}`),
+  },
 ];

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
+import { capstanCommand, ROOT } from "./capstan.ts";
 import { measureStart, type StartSample } from "./measure.ts";
 import { againstTarget, formatTable, machineCells, summarise, summariseMachine } from "./report.ts";
 import { START_TARGETS } from "./scenarios.ts";
-import { capstanCommand, ROOT } from "./servers.ts";
 
 interface StartRow {
   readonly variant: string;

@@ -64,3 +64,12 @@ export async function listsBinary(extensions: Promise<unknown>): Promise<boolean
     throw error;
   }
 }
+
+/** One backend and what is known of it. */
+export interface Member {
+  readonly backend: Backend;
+  /** Requests under way. */
+  load: number;
+  /** As of the last health check, or of what happened to a request since. */
+  up: boolean;
+}

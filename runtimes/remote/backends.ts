@@ -1,19 +1,10 @@
 import { type Call, CapstanError, type InferResponse } from "../../src/contracts/index.ts";
-import type { Backend } from "./backend.ts";
+import type { Backend, Member } from "./backend.ts";
 import { pause } from "./exchange.ts";
 import { NotExecuted } from "./failures.ts";
 import { HealthChecks } from "./health.ts";
 
 const FIRST_BACKOFF_MS = 50;
-
-/** One backend and what is known of it. */
-export interface Member {
-  readonly backend: Backend;
-  /** Requests under way. */
-  load: number;
-  /** As of the last health check, or of what happened to a request since. */
-  up: boolean;
-}
 
 /** The servers that answer for one model: who gets the next request, and what happens when one cannot. */
 export class Backends implements AsyncDisposable {

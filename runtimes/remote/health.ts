@@ -1,5 +1,5 @@
 import type { Call, Log } from "../../src/contracts/index.ts";
-import type { Member } from "./backends.ts";
+import type { Member } from "./backend.ts";
 
 /** Asks each backend at intervals whether it is ready for the model. */
 export class HealthChecks {

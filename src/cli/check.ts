@@ -79,10 +79,8 @@ function withoutRepeats(problems: readonly Problem[]): Problem[] {
 async function candidateProblems(candidate: Candidate): Promise<readonly Problem[]> {
   const { settings, problems, file, folder } = candidate;
   if (settings === undefined) return problems;
-  const findings = [
-    ...(await pluginFindings(settings, folder)),
-    ...(await artifactFindings(settings, folder)),
-  ];
+  const runtime = await pluginAt(["implementation"], "runtime", settings.implementation, folder);
+  const findings = Array.isArray(runtime) ? runtime : await modelFindings(runtime, settings, folder);
   if (findings.length === 0) return problems;
   const document = await readDocument(file);
   return [...problems, ...findings.map((finding) => locate(document, atWrittenKey(finding, document.value)))];
@@ -96,17 +94,27 @@ function atWrittenKey(finding: Finding, written: SettingsDocument["value"]): Fin
 
 const EXTRA = ["parameters", "extra"];
 
-/** What the plugins of a model find wrong in its settings, or the error that there is no such plugin. */
-async function pluginFindings(settings: ModelSettings, folder: string): Promise<Finding[]> {
+async function modelFindings(runtime: RuntimePlugin, settings: ModelSettings, folder: string) {
+  const options = await optionProblems(runtime, settings, folder);
+  return runtime.uri === "address" ? options : [...options, ...(await artifactFindings(settings, folder))];
+}
+
+/** What the plugins of a model find wrong in its options, or the error that there is no such adapter. */
+async function optionProblems(
+  runtime: RuntimePlugin,
+  settings: ModelSettings,
+  folder: string,
+): Promise<Finding[]> {
   const { options } = splitExtra(settings.parameters.extra);
-  const runtime = await pluginAt(["implementation"], "runtime", settings.implementation, folder);
-  if (Array.isArray(runtime)) return runtime;
   const adapter = await adapterOf(runtime, options.framework, folder);
   if (Array.isArray(adapter)) return adapter;
   const owners = [runtime, ...(adapter === undefined ? [] : [adapter])];
-  const schema = composeOptions(
-    owners.map(({ kind, name, options }) => ({ owner: `${kind} ${name}`, schema: options })),
-  );
+  const schema =
+    owners.length === 1
+      ? runtime.options
+      : composeOptions(
+          owners.map(({ kind, name, options }) => ({ owner: `${kind} ${name}`, schema: options })),
+        );
   return optionFindings(schema, options).map((finding) => ({
     ...finding,
     path: [...EXTRA, ...finding.path],
@@ -179,12 +187,15 @@ export function command(): Command {
     });
 }
 
+/** The folder on the command line: who gave it needs no note. */
+const FOLDER_KEY = "model_repository_root";
+
 /** Problems, the settings that variables or flags gave, and a last line that counts. */
 export function reportText({ problems, sources, models }: CheckReport, cwd: string): string {
   const errors = problems.filter(isError).length;
   const lines = problems.map((problem) => `${problem.severity}: ${formatProblem(problem, cwd)}`);
   for (const [key, [from, ...over]] of Object.entries(sources)) {
-    if (from?.includes(":")) continue;
+    if (key === FOLDER_KEY || from?.includes(":")) continue;
     lines.push(`note: ${key} is from ${from}${over.length === 0 ? "" : `, and not from ${over.join(", ")}`}`);
   }
   lines.push(

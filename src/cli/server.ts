@@ -1,4 +1,5 @@
-import type { Log } from "../contracts/index.ts";
+import type { Logger } from "pino";
+import { type GrpcListening, listenGrpc } from "../grpc/server.ts";
 import { ModelDataPlane } from "../host/data-plane.ts";
 import { Loader } from "../host/loader.ts";
 import { ModelGraph } from "../host/model-graph.ts";
@@ -9,12 +10,14 @@ import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import { watchRepository } from "../host/watcher.ts";
 import { createApp } from "../http/app.ts";
 import { healthRoutes, metricsRoutes } from "../http/health.ts";
+import { mlflowRoutes } from "../http/mlflow.ts";
 import type { HttpParts } from "../http/parts.ts";
 import { repositoryRoutes } from "../http/repository.ts";
 import { type Listening, listen } from "../http/server.ts";
 import { v2Routes } from "../http/v2.ts";
 import type { Environment } from "../settings/interpolate.ts";
 import type { ServerSettings } from "../settings/server.ts";
+import { logControl } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 
 /** The protocol extensions that work here; clients choose by them (V2 server metadata). */
@@ -22,6 +25,7 @@ const EXTENSIONS = ["binary_tensor_data", "model_repository", "model_configurati
 
 export interface RunningServer {
   readonly http: Listening;
+  readonly grpc: GrpcListening;
   readonly metrics: Listening | undefined;
   readonly plane: DataPlane;
   readonly repository: RepositoryControl;
@@ -37,7 +41,7 @@ export interface RunningServer {
 export async function startServer(
   settings: ServerSettings,
   env: Environment,
-  log: Log,
+  log: Logger,
 ): Promise<RunningServer> {
   await using opened = new AsyncDisposableStack();
   const closing = new AbortController();
@@ -54,19 +58,36 @@ export async function startServer(
   opened.defer(() => reconciler.close());
   const metricsServer = await listenForMetrics(parts);
   if (metricsServer) opened.defer(() => metricsServer.close());
+  const transports: Pick<Listening, "close">[] = [];
+  opened.defer(() => closeAll(transports));
   const http = await listenForModels(parts);
-  opened.defer(() => http.close());
+  transports.push(http);
+  const grpcAddress = { host: settings.host, port: settings.grpc_port };
+  const grpc = await listenGrpc({ ...parts, logControl: logControl(log) }, grpcAddress);
+  transports.push(grpc);
   await reconciler.start();
   opened.use(watch(settings, reconciler, log));
   opened.defer(() => closing.abort());
   const running = opened.move();
-  return { http, metrics: metricsServer, plane, repository: reconciler, close: () => running.disposeAsync() };
+  return {
+    http,
+    grpc,
+    metrics: metricsServer,
+    plane,
+    repository: reconciler,
+    close: () => running.disposeAsync(),
+  };
+}
+
+/** At the same time: while one drains, the other must not go on taking work. */
+async function closeAll(transports: readonly Pick<Listening, "close">[]): Promise<void> {
+  await Promise.all(transports.map((transport) => transport.close()));
 }
 
 function createHost(
   settings: ServerSettings,
   env: Environment,
-  log: Log,
+  log: Logger,
   metrics: Metrics,
   stopping: AbortSignal,
 ) {
@@ -100,6 +121,7 @@ function listenForModels(parts: HttpParts): Promise<Listening> {
     ...v2Routes,
     ...repositoryRoutes,
     ...healthRoutes,
+    ...mlflowRoutes,
     ...metricsRoutes(settings.metrics_endpoint),
   ];
   return listen(createApp(routes, parts), { host: settings.host, port: settings.http_port }, settings);
@@ -113,7 +135,7 @@ async function listenForMetrics(parts: HttpParts): Promise<Listening | undefined
   return listen(app, { host: settings.host, port: settings.metrics_port }, settings);
 }
 
-function watch(settings: ServerSettings, reconciler: Reconciler, log: Log): AsyncDisposable {
+function watch(settings: ServerSettings, reconciler: Reconciler, log: Logger): AsyncDisposable {
   const changed = () =>
     void reconciler.reconcile().catch((err) => log.error({ err }, "the repository could not be read"));
   return watchRepository(settings.model_repository_root, settings.repository_poll, changed, log);

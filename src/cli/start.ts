@@ -45,6 +45,7 @@ async function start(folder: string | undefined, flags: StartFlags): Promise<voi
   });
   const log = await createLog({ level: settings.log_level, pretty: isPretty(settings) });
   for (const { message, file, line, key } of warnings) log.warn({ file, line, key }, message);
+  logProcessWarnings(log);
   warnAboutOpenBind(settings, log);
   const stopped = untilSignal();
   const server = await startServer(settings, env, log);
@@ -74,8 +75,21 @@ function announce(server: RunningServer, log: Log): void {
       .map((entry) => `${entry.name}:${entry.version}`);
   const address = (listening: { host: string; port: number } | undefined) =>
     listening && `${listening.host.includes(":") ? `[${listening.host}]` : listening.host}:${listening.port}`;
-  const addresses = { http: address(server.http), metrics: address(server.metrics) };
+  const addresses = {
+    http: address(server.http),
+    grpc: address(server.grpc),
+    metrics: address(server.metrics),
+  };
   log.info({ ...addresses, models: named(true), not_ready: named(false) }, "ready");
+}
+
+/** Node's own warnings go where everything else goes; what it calls experimental is none of an operator's business. */
+function logProcessWarnings(log: Log): void {
+  process.removeAllListeners("warning");
+  process.on("warning", (warning) => {
+    const level = warning.name === "ExperimentalWarning" ? "debug" : "warn";
+    log[level]({ name: warning.name }, warning.message);
+  });
 }
 
 function warnAboutOpenBind(settings: ServerSettings, log: Log): void {

@@ -1,17 +1,11 @@
 /** Runs the checks one after the other and collects what came of them. */
+
 import { notApplicable } from "./applicability.ts";
 import { allChecks } from "./checks/index.ts";
+import type { Check } from "./define.ts";
 import { discover } from "./discover.ts";
 import { Connections, type Endpoint, Session } from "./session.ts";
-import {
-  type Check,
-  CheckFailure,
-  type Facts,
-  NotApplicable,
-  type Outcome,
-  type Report,
-  type Result,
-} from "./types.ts";
+import { CheckFailure, type Facts, NotApplicable, type Outcome, type Report, type Result } from "./types.ts";
 
 /** Exchanges kept of a check that did not pass: the last ones are those that show why. */
 const KEPT_EXCHANGES = 3;

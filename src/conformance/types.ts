@@ -1,6 +1,5 @@
-/** The words of the suite: what a check is, what it may need, and what comes of it. */
+/** The words of the suite: what a check may need, what comes of it, and what was learnt of the server. */
 import type { TensorSpec } from "../contracts/index.ts";
-import type { Session } from "./session.ts";
 
 /** MUST: a client written to the public documents breaks without it. SHOULD: good practice of the field. */
 export type Level = "must" | "should";
@@ -18,18 +17,6 @@ export type Need =
   | "statistics"
   | "configuration"
   | "generate";
-
-export interface Check {
-  /** Rule and case, such as `R3.malformed-json`; stable across releases. */
-  readonly id: string;
-  readonly level: Level;
-  readonly title: string;
-  /** The public document and section the rule comes from. */
-  readonly source: string;
-  readonly needs: readonly Need[];
-  /** Returns where the rule holds. @throws CheckFailure, NotApplicable, or anything a client throws. */
-  run(session: Session): Promise<void>;
-}
 
 /** One request of a check and its answer, shortened for reading. */
 export interface Exchange {

@@ -46,6 +46,13 @@ export interface Runtime extends AsyncDisposable {
   /** Absent: the signature is not known, and requests are not checked against it. */
   readonly inputs?: readonly TensorSpec[];
   readonly outputs?: readonly TensorSpec[];
+  /** Metadata of the model as a whole, such as `content_type`. */
+  readonly parameters?: Parameters;
+  /**
+   * Conversions that the model's format defines, such as MLflow's from integer to double. The host calls it
+   * before it compares a request with `inputs`. Absent: requests must fit as they are.
+   */
+  prepare?(request: InferRequest): InferRequest;
   /**
    * Several calls may be under way at once. Rejects with `call.signal.reason` when aborted, and with NOT_READY
    * after disposal.

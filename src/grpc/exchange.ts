@@ -1,8 +1,8 @@
-import { randomUUID } from "node:crypto";
 import type { EventEmitter } from "node:events";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Parameters } from "../contracts/index.ts";
-import { type CallScope, openCall } from "../host/call.ts";
+import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
+import { type Caller, withoutPort } from "../host/local-caller.ts";
 import type { GrpcParts } from "./parts.ts";
 
 /** A call of grpc-js whose messages are bytes: decoding is ours, so that its faults get a proper status. */
@@ -11,11 +11,8 @@ export type OutgoingStream = ServerWritableStream<Buffer, Buffer>;
 export type DuplexStream = ServerDuplexStream<Buffer, Buffer>;
 type ServerCall = Pick<UnaryCall, Exclude<keyof UnaryCall, "request" | keyof EventEmitter>> & EventEmitter;
 
-/** What a caller may name a request; anything else is replaced, so that it can stand in a log. */
-const REQUEST_ID = /^[\w.:+/=@-]{1,128}$/;
-
 /** One gRPC call and what its answers need to know of it. */
-export class Exchange {
+export class Exchange implements Caller {
   readonly parts: GrpcParts;
   readonly path: string;
   readonly requestId: string;
@@ -26,23 +23,22 @@ export class Exchange {
     this.#call = call;
     this.path = path;
     this.parts = parts;
-    const given = this.metadata("x-request-id");
-    this.requestId = given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
+    const given = this.header("x-request-id");
+    this.requestId = requestIdOf(given);
   }
 
-  /** The first value of a header; binary ones are not read. */
-  metadata(name: string): string | undefined {
+  /** The first value of a metadata key; binary ones are not read. */
+  header(name: string): string | undefined {
     const [value] = this.#call.metadata.get(name);
     return typeof value === "string" ? value : undefined;
   }
 
-  /** `address:port` of the caller. */
-  get peer(): string {
-    return this.#call.getPeer();
+  get address(): string {
+    return withoutPort(this.#call.getPeer());
   }
 
-  /** What the caller called this server: its `:authority`. */
-  get authority(): string {
+  /** The call's `:authority`. */
+  get host(): string {
     return this.#call.getHost();
   }
 
@@ -55,8 +51,9 @@ export class Exchange {
     const scope = openCall({
       requestId,
       log: this.parts.log,
-      timeouts: [this.#remaining(), microseconds(parameters.timeout)],
-      priority: positive(parameters.priority) ?? positive(this.metadata("x-priority")),
+      parameters,
+      header: (name) => this.header(name),
+      timeoutMs: this.#remaining(),
     });
     this.#scopes.add(scope);
     if (this.#call.cancelled) this.#cancel();
@@ -85,16 +82,4 @@ export class Exchange {
     const deadline = Number(this.#call.getDeadline());
     return Number.isFinite(deadline) ? Math.max(0, deadline - Date.now()) : undefined;
   }
-}
-
-/** V2 parameter `timeout`, in milliseconds. */
-function microseconds(value: unknown): number | undefined {
-  const given = positive(value);
-  return given === undefined ? undefined : given / 1000;
-}
-
-/** Values that are not numbers count as absent: a proxy may have put anything there. */
-function positive(value: unknown): number | undefined {
-  const number = value === undefined ? Number.NaN : Number(value);
-  return Number.isFinite(number) && number > 0 ? number : undefined;
 }

@@ -1,9 +1,9 @@
 import type { Server } from "@grpc/grpc-js";
 import { CapstanError, invalid } from "../contracts/index.ts";
+import { checkLocalCaller } from "../host/local-caller.ts";
 import type { LogLevel } from "../telemetry/log.ts";
 import type { inference } from "./generated/inference.js";
 import { GRPCInferenceService } from "./generated/services.ts";
-import { checkLocalCaller } from "./guard.ts";
 import type { GrpcParts } from "./parts.ts";
 import { addUnary } from "./rpc.ts";
 

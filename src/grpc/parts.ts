@@ -1,14 +1,8 @@
 import type { Log } from "../contracts/index.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import type { ServerSettings } from "../settings/server.ts";
-import type { LogLevel } from "../telemetry/log.ts";
+import type { LogControl } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-
-/** The level of the server's log, while it runs. */
-export interface LogControl {
-  level(): LogLevel;
-  setLevel(level: LogLevel): void;
-}
 
 /** What the gRPC services are made of. */
 export interface GrpcParts {

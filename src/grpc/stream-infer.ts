@@ -13,7 +13,7 @@ import { Outlet } from "./outlet.ts";
 import type { GrpcParts } from "./parts.ts";
 import { addDuplex, checkReplySize, decodeRequest } from "./rpc.ts";
 import { report, requestIdMetadata, statusOf } from "./status.ts";
-import { type Turn, Turns } from "./turns.ts";
+import { type Turn, Turns, UNORDERED } from "./turns.ts";
 
 /** Requests of one stream that are under way at once; with them in hand, nothing more is read. */
 const MAX_UNDER_WAY = 64;
@@ -33,7 +33,6 @@ interface Job {
   readonly model: string;
   readonly request: InferRequest;
   readonly scope: CallScope;
-  readonly turn: Turn;
 }
 
 /**
@@ -112,15 +111,19 @@ class InferStream {
   async #answer(bytes: Buffer, requestId: string, turn: Turn): Promise<void> {
     let message: inference.ModelInferRequest | undefined;
     let scope: CallScope | undefined;
+    let place = turn;
     try {
       message = decodeRequest(METHOD, bytes);
       const model = checkModelName(message.modelName, "model");
       const request = readInferRequest(message);
       scope = this.#exchange.open(request.parameters, requestId);
-      const job = { message, model, request, scope, turn };
-      await ((await this.#isStreaming(job)) ? this.#answerMany(job) : this.#answerOnce(job));
+      const job = { message, model, request, scope };
+      if (!(await this.#isStreaming(job))) return await this.#answerOnce(job, turn);
+      turn.pass();
+      place = UNORDERED;
+      await this.#answerMany(job);
     } catch (error) {
-      await this.#refuse(message, requestId, error, turn);
+      await this.#refuse(message, requestId, error, place);
     } finally {
       if (scope) this.#exchange.end(scope);
       turn.pass();
@@ -136,7 +139,7 @@ class InferStream {
     );
   }
 
-  async #answerOnce({ model, message, request, scope, turn }: Job): Promise<void> {
+  async #answerOnce({ model, message, request, scope }: Job, turn: Turn): Promise<void> {
     const response = await this.#parts.plane.infer(model, message.modelVersion || undefined, request, scope);
     const reply = this.#encode(response, message, true);
     await turn.mine;
@@ -147,8 +150,7 @@ class InferStream {
    * An end that did not show in time to mark the last answer goes out as an empty one; clients of Triton's
    * decoupled backends, which always end so, ask for it in every case.
    */
-  async #answerMany({ model, message, request, scope, turn }: Job): Promise<void> {
-    turn.pass();
+  async #answerMany({ model, message, request, scope }: Job): Promise<void> {
     const version = message.modelVersion || undefined;
     const emptyFinal = request.parameters[EMPTY_FINAL_WANTED] === true;
     let answered = { modelName: model, modelVersion: message.modelVersion };

@@ -4,6 +4,9 @@ export interface Turn {
   pass(): void;
 }
 
+/** The place of what is not in the queue. */
+export const UNORDERED: Turn = { mine: Promise.resolve(), pass() {} };
+
 /** Things that are done in any order, and shown in the order they came. */
 export class Turns {
   #last: Promise<void> = Promise.resolve();

@@ -20,7 +20,7 @@ type Forms = { readonly [D in Datatype]: TypedForm<D> | undefined };
 const FORMS: Forms = {
   BOOL: {
     field: "boolContents",
-    read: ({ boolContents }) => Uint8Array.from(boolContents, Number),
+    read: ({ boolContents }) => booleanBytes(boolContents),
     write: (data) => ({ boolContents: Array.from(data, Boolean) }),
   },
   UINT8: unsigned([0, 0xff], Uint8Array),
@@ -28,7 +28,7 @@ const FORMS: Forms = {
   UINT32: unsigned(undefined, Uint32Array),
   UINT64: {
     field: "uint64Contents",
-    read: ({ uint64Contents }) => BigUint64Array.from(uint64Contents),
+    read: ({ uint64Contents }) => new BigUint64Array(uint64Contents),
     write: (uint64Contents) => ({ uint64Contents }),
   },
   INT8: signed([-0x80, 0x7f], Int8Array),
@@ -36,19 +36,19 @@ const FORMS: Forms = {
   INT32: signed(undefined, Int32Array),
   INT64: {
     field: "int64Contents",
-    read: ({ int64Contents }) => BigInt64Array.from(int64Contents),
+    read: ({ int64Contents }) => new BigInt64Array(int64Contents),
     write: (int64Contents) => ({ int64Contents }),
   },
   FP16: undefined,
   BF16: undefined,
   FP32: {
     field: "fp32Contents",
-    read: ({ fp32Contents }) => Float32Array.from(fp32Contents),
+    read: ({ fp32Contents }) => new Float32Array(fp32Contents),
     write: (fp32Contents) => ({ fp32Contents }),
   },
   FP64: {
     field: "fp64Contents",
-    read: ({ fp64Contents }) => Float64Array.from(fp64Contents),
+    read: ({ fp64Contents }) => new Float64Array(fp64Contents),
     write: (fp64Contents) => ({ fp64Contents }),
   },
   BYTES: {
@@ -58,30 +58,36 @@ const FORMS: Forms = {
   },
 };
 
-type NumberArray<A> = { from(values: ArrayLike<number>): A };
+type NumberArray<A> = new (values: ArrayLike<number>) => A;
 
 function signed<A extends Int8Array | Int16Array | Int32Array>(
   range: readonly [number, number] | undefined,
-  array: NumberArray<A>,
+  ArrayType: NumberArray<A>,
 ) {
   return {
     field: "intContents" as const,
     range,
-    read: ({ intContents }: Contents) => array.from(intContents),
+    read: ({ intContents }: Contents) => new ArrayType(intContents),
     write: (intContents: A): Sent => ({ intContents }),
   };
 }
 
 function unsigned<A extends Uint8Array | Uint16Array | Uint32Array>(
   range: readonly [number, number] | undefined,
-  array: NumberArray<A>,
+  ArrayType: NumberArray<A>,
 ) {
   return {
     field: "uintContents" as const,
     range,
-    read: ({ uintContents }: Contents) => array.from(uintContents),
+    read: ({ uintContents }: Contents) => new ArrayType(uintContents),
     write: (uintContents: A): Sent => ({ uintContents }),
   };
+}
+
+function booleanBytes(values: readonly boolean[]): Uint8Array {
+  const bytes = new Uint8Array(values.length);
+  for (let index = 0; index < values.length; index += 1) bytes[index] = values[index] ? 1 : 0;
+  return bytes;
 }
 
 const FIELDS: readonly Field[] = [...new Set(Object.values(FORMS).flatMap((form) => form?.field ?? []))];

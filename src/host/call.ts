@@ -1,11 +1,15 @@
-import { type Call, CapstanError, type Log, type Principal } from "../contracts/index.ts";
+import { randomUUID } from "node:crypto";
+import { type Call, CapstanError, type Log, type Parameters, type Principal } from "../contracts/index.ts";
 
 export interface CallOptions {
   readonly requestId: string;
   readonly log: Log;
-  /** Deadlines in milliseconds from now, from wherever the caller gave one: the shortest counts. */
-  readonly timeouts?: readonly (number | undefined)[];
-  readonly priority?: number;
+  /** Parameters of a V2 request: `timeout` in microseconds, `priority`. */
+  readonly parameters?: Parameters | undefined;
+  /** Headers or metadata: `x-request-timeout-ms`, `x-priority`. */
+  readonly header?: (name: string) => string | undefined;
+  /** The transport's own deadline, in milliseconds from now. */
+  readonly timeoutMs?: number | undefined;
   readonly principal?: Principal;
 }
 
@@ -19,6 +23,14 @@ export interface CallScope extends Call {
 
 /** Longest delay a timer takes (2^31 - 1 ms); a longer deadline is none. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** What a caller may name a request; anything else is replaced, so that it can stand in a log. */
+const REQUEST_ID = /^[\w.:+/=@-]{1,128}$/;
+
+/** The id a caller gave its request, or a new one. */
+export function requestIdOf(given: string | undefined): string {
+  return given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
+}
 
 /** Opens the circumstances of one request, the same way for every transport. */
 export function openCall(options: CallOptions): CallScope {
@@ -38,23 +50,34 @@ export function throwIfOver(call: Call): void {
 
 class RequestCall implements CallScope {
   readonly requestId: string;
-  readonly log: Log;
   readonly priority: number | undefined;
   readonly principal: Principal | undefined;
   readonly deadline: number | undefined;
   readonly #controller = new AbortController();
+  readonly #log: Log;
   readonly #timer: NodeJS.Timeout | undefined;
 
   constructor(options: CallOptions) {
     this.requestId = options.requestId;
-    this.log = options.log;
-    this.priority = options.priority;
+    this.#log = options.log;
+    this.priority = positive(options.parameters?.priority) ?? positive(options.header?.("x-priority"));
     this.principal = options.principal;
-    const timeoutMs = shortest(options.timeouts);
+    const timeoutMs = shortestTimeout(options);
     if (timeoutMs !== undefined) {
       this.deadline = Date.now() + timeoutMs;
       this.#timer = setTimeout(() => this.#controller.abort(deadlineExceeded(timeoutMs)), timeoutMs);
     }
+  }
+
+  /** Every line says which request it is of. */
+  get log(): Log {
+    const named = (fields: object) => ({ request_id: this.requestId, ...fields });
+    return {
+      debug: (fields, message) => this.#log.debug(named(fields), message),
+      info: (fields, message) => this.#log.info(named(fields), message),
+      warn: (fields, message) => this.#log.warn(named(fields), message),
+      error: (fields, message) => this.#log.error(named(fields), message),
+    };
   }
 
   get signal(): AbortSignal {
@@ -71,13 +94,22 @@ class RequestCall implements CallScope {
   }
 }
 
-function shortest(timeouts: CallOptions["timeouts"] = []): number | undefined {
-  let least: number | undefined;
-  for (const timeout of timeouts) {
-    if (timeout !== undefined && timeout <= LONGEST_TIMER_MS && timeout < (least ?? Infinity))
-      least = timeout;
-  }
-  return least;
+/** Of all the deadlines a caller gave, the first to pass counts. */
+function shortestTimeout({ parameters, header, timeoutMs }: CallOptions): number | undefined {
+  const microseconds = positive(parameters?.timeout);
+  const timeouts = [
+    timeoutMs,
+    microseconds === undefined ? undefined : microseconds / 1000,
+    positive(header?.("x-request-timeout-ms")),
+  ];
+  const held = timeouts.filter((timeout) => timeout !== undefined && timeout <= LONGEST_TIMER_MS) as number[];
+  return held.length === 0 ? undefined : Math.min(...held);
+}
+
+/** Values that are not numbers count as absent: a proxy may have put anything there. */
+function positive(value: unknown): number | undefined {
+  const number = value === undefined ? Number.NaN : Number(value);
+  return Number.isFinite(number) && number > 0 ? number : undefined;
 }
 
 function deadlineExceeded(timeoutMs: number): CapstanError {

@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { type Call, CapstanError, type Runtime, type Tensor } from "../contracts/index.ts";
-import { checkInputs, decodeJsonRequest } from "../v2/index.ts";
+import { decodeJsonRequest } from "../v2/index.ts";
+import { checkRequest } from "./check-request.ts";
 
 /** A folder's own reference answers: `cases.json` beside `model-settings.json`. */
 export const CASES_FILE = "cases.json";
@@ -45,7 +46,7 @@ function parseCases(file: string, text: string): CasesFile {
 
 async function runCase(file: string, reference: Case, tolerance: Tolerance, runtime: Runtime, call: Call) {
   try {
-    const request = checkInputs(decodeTensors(reference.inputs), runtime.inputs);
+    const request = checkRequest(runtime, decodeTensors(reference.inputs));
     const response = await runtime.infer(request, call);
     for (const expected of decodeTensors(reference.outputs).inputs) {
       compareTensor(

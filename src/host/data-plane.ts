@@ -8,8 +8,9 @@ import {
   toCapstanError,
 } from "../contracts/index.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { checkInputs, checkOutputs, decodeContent, encodeContent, selectOutputs } from "../v2/index.ts";
+import { encodeContent, selectOutputs } from "../v2/index.ts";
 import { throwIfOver } from "./call.ts";
+import { checkRequest } from "./check-request.ts";
 import type { Generation } from "./generation.ts";
 import { describeConfig, describeModel } from "./metadata.ts";
 import type { ModelRegistry } from "./registry.ts";
@@ -70,7 +71,7 @@ export class ModelDataPlane implements DataPlane {
     generation.acquire();
     const started = performance.now();
     try {
-      const checked = checkRequest(generation, request);
+      const checked = checkRequest(generation.runtime, request);
       for await (const response of generation.runtime.inferStream(checked, call)) {
         yield finish(generation, checked, response);
       }
@@ -155,7 +156,7 @@ export class ModelDataPlane implements DataPlane {
 
 /** Checks, runs and finishes one request; the times go into the model's statistics. */
 async function execute(generation: Generation, request: InferRequest, call: Call, started: number) {
-  const checked = checkRequest(generation, request);
+  const checked = checkRequest(generation.runtime, request);
   const prepared = performance.now();
   throwIfOver(call);
   const response = await generation.runtime.infer(checked, call);
@@ -169,13 +170,6 @@ async function execute(generation: Generation, request: InferRequest, call: Call
     outputMs: performance.now() - inferred,
   });
   return finished;
-}
-
-function checkRequest(generation: Generation, request: InferRequest): InferRequest {
-  const { inputs, outputs } = generation.runtime;
-  const checked = checkInputs(decodeContent(request, inputs), inputs);
-  checkOutputs(checked, outputs);
-  return checked;
 }
 
 function finish(generation: Generation, request: InferRequest, response: InferResponse): ModelResponse {

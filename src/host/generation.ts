@@ -30,7 +30,7 @@ export class Generation {
   readonly #resources: AsyncDisposableStack;
   #leases = 0;
   #idle: (() => void) | undefined;
-  #disposal: Promise<void> | undefined;
+  #retirement: Promise<number> | undefined;
 
   constructor(parts: GenerationParts) {
     this.spec = parts.spec;
@@ -59,11 +59,15 @@ export class Generation {
    * Waits until nothing is in flight, at most `drainMs` milliseconds (0: without end), then disposes the
    * runtime. Resolves to the number of leases that were still out. Safe to call twice.
    */
-  async retire(drainMs: number): Promise<number> {
+  retire(drainMs: number): Promise<number> {
+    this.#retirement ??= this.#retireOnce(drainMs);
+    return this.#retirement;
+  }
+
+  async #retireOnce(drainMs: number): Promise<number> {
     await this.#drained(drainMs);
     const left = this.#leases;
-    this.#disposal ??= this.#resources.disposeAsync();
-    await this.#disposal;
+    await this.#resources.disposeAsync();
     return left;
   }
 

@@ -6,13 +6,14 @@ import type { ModelConfig, ModelMetadata } from "./types.ts";
 export function describeModel(generation: Generation, versions: readonly string[]): ModelMetadata {
   const { runtime, spec, settings } = generation;
   const { content_type } = settings.parameters;
+  const parameters = { ...runtime.parameters, ...(content_type ? { content_type } : {}) };
   return {
     name: spec.name,
     versions,
     platform: settings.platform || runtime.platform || "",
     inputs: runtime.inputs ?? spec.inputs ?? [],
     outputs: runtime.outputs ?? spec.outputs ?? [],
-    ...(content_type ? { parameters: { content_type } } : {}),
+    ...(Object.keys(parameters).length > 0 ? { parameters } : {}),
   };
 }
 
@@ -27,6 +28,7 @@ const PLACEHOLDER_ONLY = /^\$\{[^}]*\}$/;
 export function describeConfig(generation: Generation): ModelConfig {
   const { runtime, spec, settings, raw } = generation;
   const { $schema: _, ...written } = raw;
+  const batches = settings.max_batch_size > 0;
   return {
     ...(withoutSecrets(written) as Record<string, unknown>),
     name: spec.name,
@@ -35,16 +37,16 @@ export function describeConfig(generation: Generation): ModelConfig {
     version_policy: { specific: { versions: [spec.version] } },
     max_batch_size: settings.max_batch_size,
     max_batch_time: settings.max_batch_time,
-    input: (runtime.inputs ?? []).map(configTensor),
-    output: (runtime.outputs ?? []).map(configTensor),
+    input: (runtime.inputs ?? []).map((spec) => configTensor(spec, batches)),
+    output: (runtime.outputs ?? []).map((spec) => configTensor(spec, batches)),
   };
 }
 
-function configTensor(spec: TensorSpec) {
+function configTensor(spec: TensorSpec, batches: boolean) {
   return {
     name: spec.name,
     data_type: spec.datatype === "BYTES" ? "TYPE_STRING" : `TYPE_${spec.datatype}`,
-    dims: spec.shape,
+    dims: batches && spec.shape[0] === -1 ? spec.shape.slice(1) : spec.shape,
     ...(spec.optional ? { optional: true } : {}),
   };
 }

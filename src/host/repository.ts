@@ -1,5 +1,5 @@
-import { stat } from "node:fs/promises";
-import { basename, isAbsolute, join, relative, resolve } from "node:path";
+import { glob, stat } from "node:fs/promises";
+import { basename, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { CapstanError } from "../contracts/index.ts";
 import { locate } from "../settings/document.ts";
 import type { Environment } from "../settings/interpolate.ts";
@@ -7,6 +7,7 @@ import { type ModelFile, modelFromEnvironment, readModelSettings } from "../sett
 import { resolveImplementation } from "../settings/mlserver-implementations.ts";
 import type { ModelSettings } from "../settings/model.ts";
 import { type Finding, formatProblem, isError, type Problem, shortPath } from "../settings/problems.ts";
+import { CASES_FILE } from "./cases.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { type Folder, foldersBelow } from "./folders.ts";
 import { localPath, schemeOf } from "./local-path.ts";
@@ -113,7 +114,7 @@ async function candidate(
     ...identity(model, folder, subfolder),
     raw: model.raw,
     problems,
-    fingerprint: await fingerprintOf([file, ...artifactPaths(settings, folder)]),
+    fingerprint: await fingerprintOf([file, ...(await watchedPaths(settings, folder))]),
   };
   const error = problems.some(isError) ? loadError(problems, root) : undefined;
   return error === undefined ? { ...base, settings } : { ...base, error };
@@ -174,12 +175,18 @@ function nameFault(name: string): string | undefined {
   return name.length > LONGEST_NAME ? `must have at most ${LONGEST_NAME} characters` : undefined;
 }
 
-function artifactPaths(settings: ModelSettings | undefined, folder: string): string[] {
-  if (settings === undefined) return [];
-  const { uri, extra } = settings.parameters;
-  const code = settings.implementation === "module" ? extra.module : undefined;
-  return [uri, code].flatMap((path) => (typeof path === "string" ? (localPath(path, folder) ?? []) : []));
+/** The artifact, the reference cases, and code beside the settings: a model is loaded anew when one changes. */
+async function watchedPaths(settings: ModelSettings | undefined, folder: string): Promise<string[]> {
+  const uri = settings?.parameters.uri;
+  const artifact = uri === undefined ? undefined : localPath(uri, folder);
+  const code = await Array.fromAsync(glob(CODE_FILES, { cwd: folder, exclude: isIgnored }));
+  const beside = [CASES_FILE, ...code].map((file) => join(folder, file));
+  return artifact === undefined ? beside : [artifact, ...beside];
 }
+
+const CODE_FILES = "**/*.{ts,mts,cts,js,mjs,cjs}";
+const isIgnored = (path: string) =>
+  path.split(sep).some((part) => part.startsWith(".") || part === "node_modules");
 
 function withoutDuplicates(candidates: readonly Candidate[], root: string): Candidate[] {
   const first = new Map<string, Candidate>();

@@ -1,14 +1,11 @@
-import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Log } from "../contracts/index.ts";
-import { type CallScope, openCall } from "../host/call.ts";
+import type { Log, Parameters } from "../contracts/index.ts";
+import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
+import type { Caller } from "../host/local-caller.ts";
 import type { HttpParts } from "./parts.ts";
 
-/** What a caller may name a request; anything else is replaced, so that it can stand in a log. */
-const REQUEST_ID = /^[\w.:+/=@-]{1,128}$/;
-
 /** One HTTP request and its answer. */
-export class Exchange {
+export class Exchange implements Caller {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly params: Readonly<Record<string, string>>;
@@ -31,8 +28,7 @@ export class Exchange {
     this.route = route;
     this.params = params;
     this.parts = parts;
-    const given = request.headers["x-request-id"];
-    this.requestId = typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
+    this.requestId = requestIdOf(this.header("x-request-id"));
   }
 
   header(name: string): string | undefined {
@@ -40,21 +36,28 @@ export class Exchange {
     return Array.isArray(value) ? value[0] : value;
   }
 
+  get address(): string {
+    return this.request.socket.remoteAddress ?? "";
+  }
+
+  get host(): string {
+    return this.header("host") ?? "localhost";
+  }
+
   get log(): Log {
     return this.parts.log;
   }
 
   /**
-   * The circumstances of the work this request asks for. The signal aborts when the client leaves or the
-   * deadline passes.
-   * @param timeoutMs the body's own deadline, when it has one.
+   * The circumstances of the work this request asks for. The signal aborts when the client leaves or a deadline
+   * passes.
    */
-  call(timeoutMs?: number): CallScope {
+  call(parameters?: Parameters): CallScope {
     this.#scope ??= openCall({
       requestId: this.requestId,
       log: this.parts.log,
-      timeouts: [timeoutMs, headerNumber(this.header("x-request-timeout-ms"))],
-      priority: headerNumber(this.header("x-priority")),
+      parameters,
+      header: (name) => this.header(name),
     });
     return this.#scope;
   }
@@ -64,10 +67,4 @@ export class Exchange {
     if (!this.response.writableFinished) this.#scope?.cancel("The client closed the connection");
     this.#scope?.end();
   }
-}
-
-/** Header values that are not numbers count as absent: a proxy may have put anything there. */
-function headerNumber(value: string | undefined): number | undefined {
-  const number = value === undefined ? Number.NaN : Number(value);
-  return Number.isFinite(number) && number > 0 ? number : undefined;
 }

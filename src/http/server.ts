@@ -37,7 +37,7 @@ export async function listen(
     server.listen(address.port, address.host, resolve);
   });
   const bound = server.address() as AddressInfo;
-  return { host: bound.address, port: bound.port, close: () => closeServer(server) };
+  return { host: bound.address, port: bound.port, close: () => closeServer(server, settings.drain_timeout) };
 }
 
 function requestListener(app: Hono<{ Bindings: HttpBindings }>, settings: ServerSettings): RequestListener {
@@ -97,9 +97,15 @@ function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-function closeServer(server: Server): Promise<void> {
+/** @param drainMs what is still open then is cut off; 0 waits without end. */
+function closeServer(server: Server, drainMs: number): Promise<void> {
+  const timer = drainMs > 0 ? setTimeout(() => server.closeAllConnections(), drainMs) : undefined;
   return new Promise((resolve, reject) => {
-    server.close((error) => (error ? reject(error) : resolve()));
+    server.close((error) => {
+      clearTimeout(timer);
+      if (error) reject(error);
+      else resolve();
+    });
     server.closeIdleConnections();
   });
 }

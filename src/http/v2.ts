@@ -1,4 +1,4 @@
-import { CapstanError, type InferRequest } from "../contracts/index.ts";
+import { CapstanError } from "../contracts/index.ts";
 import { checkModelName, decodeInferRequest, encodeInferResponse } from "../v2/index.ts";
 import { readBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
@@ -57,7 +57,7 @@ async function infer(x: Exchange): Promise<void> {
     headerLength,
     signature,
   );
-  const response = await plane.infer(model, version, request, x.call(timeoutMs(request)));
+  const response = await plane.infer(model, version, request, x.call(request.parameters));
   const encoded = encodeInferResponse(response, request);
   const headers: Record<string, string | number> = { "content-type": encoded.contentType };
   if (encoded.headerLength !== undefined) headers["inference-header-content-length"] = encoded.headerLength;
@@ -82,12 +82,6 @@ function checkMediaType(x: Exchange, headerLength: string | undefined): void {
     "UNSUPPORTED_MEDIA",
     `Content-Type '${type}'${hint} is not served here: send application/json, or ${OCTETS} with that header`,
   );
-}
-
-/** V2 parameter `timeout`: microseconds. */
-function timeoutMs(request: InferRequest): number | undefined {
-  const { timeout } = request.parameters;
-  return timeout === undefined ? undefined : Number(timeout) / 1000;
 }
 
 /** Triton's statistics form: snake case, counts and nanoseconds. */

@@ -58,7 +58,7 @@ export const LATER_VARIABLE_MESSAGE = NOT_YET;
 
 /** Plugins that are named in settings and come with a later version. */
 export const LATER_PLUGINS: readonly string[] = [
-  ...["mlflow", "llm", "remote", "module"],
+  "llm",
   ...["langchain", "llamaindex", "crew", "openai", "llama-cpp", "transformers"],
   ...["http", "s3", "unity-catalog", "mlflow", "redis", "delta", "sql"],
 ];

@@ -1,5 +1,4 @@
 import pino, { type DestinationStream, type Logger } from "pino";
-import type { Log } from "../contracts/index.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
@@ -41,5 +40,17 @@ async function prettyStream(): Promise<DestinationStream> {
   return pretty({ translateTime: "SYS:HH:MM:ss.l", ignore: "pid,hostname", sync: true });
 }
 
-/** A log that drops everything. */
-export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+/** The level of a running server's log. */
+export interface LogControl {
+  level(): LogLevel;
+  setLevel(level: LogLevel): void;
+}
+
+export function logControl(log: Logger): LogControl {
+  return {
+    level: () => log.level as LogLevel,
+    setLevel: (level) => {
+      log.level = level;
+    },
+  };
+}

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import type { Datatype, Parameters, Tensor, TensorData } from "../contracts/index.ts";
+import { toBase64 } from "./base64.ts";
 import { fromBfloat16, fromFloat16 } from "./float16.ts";
 import type { JsonWriter } from "./writer.ts";
 
@@ -41,22 +42,21 @@ function doubleText(value: number): string {
 const quoted = (bytes: Uint8Array) =>
   JSON.stringify(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString());
 
-/** An output with its data. Bytes that are not text go as base64, and say so. */
+/** A tensor with its data. Bytes that are not text go as base64, and say so. */
 export function writeElements(writer: JsonWriter, tensor: Tensor): void {
-  const encoded = withoutRawBytes(tensor);
-  writeTensorHead(writer, encoded, encoded.parameters);
+  const isRaw = tensor.datatype === "BYTES" && !(tensor.data as Uint8Array[]).every((bytes) => isUtf8(bytes));
+  const encoded = isRaw ? toBase64(tensor) : tensor;
+  writeTensorHead(writer, encoded, withoutBinaryFlags(encoded.parameters));
   writer.ascii(',"data":[');
   WRITES[encoded.datatype](writer, encoded.data);
   writer.ascii("]}");
 }
 
-function withoutRawBytes(tensor: Tensor): Tensor {
-  if (tensor.datatype !== "BYTES" || (tensor.data as Uint8Array[]).every((bytes) => isUtf8(bytes)))
-    return tensor;
-  const data = (tensor.data as Uint8Array[]).map((bytes) =>
-    Buffer.from(Buffer.from(bytes).toString("base64")),
-  );
-  return { ...tensor, data, parameters: { ...tensor.parameters, content_type: "base64" } };
+/** How the bytes of another message travelled is nothing to say in this one. */
+export function withoutBinaryFlags(parameters: Parameters | undefined): Parameters | undefined {
+  if (parameters === undefined) return undefined;
+  const { binary_data: _data, binary_data_size: _size, binary_data_output: _output, ...others } = parameters;
+  return others;
 }
 
 /** The fields before the data, left open. */
@@ -67,7 +67,5 @@ export function writeTensorHead(
 ): void {
   const { name, datatype, shape } = tensor;
   writer.text(`{"name":${JSON.stringify(name)},"datatype":"${datatype}","shape":[${shape.join(",")}]`);
-  if (parameters === undefined || Object.keys(parameters).length === 0) return;
-  writer.ascii(',"parameters":');
-  writer.parameters(parameters);
+  writer.parametersField(parameters);
 }

@@ -1,11 +1,9 @@
+import { isUtf8 } from "node:buffer";
 import { invalid } from "../contracts/index.ts";
+import { checkDepth } from "./json-depth.ts";
 
-/** Nested deeper than any tensor can be. */
-const DEEPEST = 64;
 /** Smaller texts cannot hold enough brackets to do harm, and are not scanned. */
 const SCANNED_FROM = 1024 * 1024;
-
-const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [34, 92, 91, 93, 123, 125];
 
 /**
  * Parses a request's JSON.
@@ -16,13 +14,17 @@ export function parseJson(text: Uint8Array): unknown {
   return parse(text, JSON.parse);
 }
 
-/** As {@link parseJson}, with integers beyond 2^53 as bigint. Many times slower: only for texts that have some. */
+/**
+ * As {@link parseJson}, with integers beyond 2^53 that 64 bits can hold as bigint. Many times slower: only for
+ * texts that have some.
+ */
 export function parseJsonExactly(text: Uint8Array): unknown {
   return parse(text, (source) => JSON.parse(source, keepDigits as (key: string, value: unknown) => unknown));
 }
 
 function parse(text: Uint8Array, read: (source: string) => unknown): unknown {
   if (text.length === 0) throw invalid("The body is empty; it must be a JSON object");
+  if (!isUtf8(text)) throw invalid("The body is not UTF-8 text, as JSON must be");
   try {
     return read(Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString("utf8"));
   } catch (cause) {
@@ -30,29 +32,25 @@ function parse(text: Uint8Array, read: (source: string) => unknown): unknown {
   }
 }
 
+const SMALLEST = -(2n ** 63n);
+const LARGEST = 2n ** 64n - 1n;
+
 function keepDigits(_key: string, value: unknown, { source }: { source: string }): unknown {
-  const loses = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source);
-  return loses ? BigInt(source) : value;
+  if (typeof value !== "number" || Number.isSafeInteger(value) || !(Math.abs(value) <= 2 ** 64)) return value;
+  const integer = Number.isInteger(value) ? exactInteger(source) : undefined;
+  return integer !== undefined && integer >= SMALLEST && integer <= LARGEST ? integer : value;
 }
 
-/** Brackets that open inside strings do not count. */
-function checkDepth(text: Uint8Array): void {
-  let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    const byte = text[i]!;
-    if (byte === QUOTE) i = endOfString(text, i);
-    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
-      if (++depth > DEEPEST) throw invalid(`The JSON is nested deeper than ${DEEPEST} levels at byte ${i}`);
-    } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--;
-  }
-}
+const NUMBER = /^(-?\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 
-function endOfString(text: Uint8Array, start: number): number {
-  for (let i = start + 1; i < text.length; i++) {
-    if (text[i] === BACKSLASH) i++;
-    else if (text[i] === QUOTE) return i;
-  }
-  return text.length;
+/** The integer that JSON text stands for, such as `9e18` or `9007199254740993.0`; undefined for a fraction. */
+function exactInteger(source: string): bigint | undefined {
+  const [, whole = "", fraction = "", exponent = "0"] = NUMBER.exec(source) ?? [];
+  const digits = whole + fraction;
+  const zeros = Number(exponent) - fraction.length;
+  if (zeros >= 0) return BigInt(digits + "0".repeat(zeros));
+  const isInteger = /^0*$/.test(digits.slice(zeros));
+  return isInteger ? BigInt(digits.slice(0, zeros)) : undefined;
 }
 
 export type JsonObject = Record<string, unknown>;

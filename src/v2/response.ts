@@ -1,6 +1,7 @@
-import type { InferRequest, Parameters, Tensor } from "../contracts/index.ts";
+import type { InferRequest, Parameters, RequestedOutput, Tensor } from "../contracts/index.ts";
 import { writeTensorData } from "./binary.ts";
-import { writeElements, writeTensorHead } from "./json-tensors.ts";
+import { finder } from "./by-name.ts";
+import { withoutBinaryFlags, writeElements, writeTensorHead } from "./json-tensors.ts";
 import { JsonWriter } from "./writer.ts";
 
 export interface EncodableResponse {
@@ -41,8 +42,9 @@ export function encodeInferResponse(response: EncodableResponse, request: InferR
 /** `binary_data` of an output is stronger than `binary_data_output` of the request. */
 function wantsBinary(outputs: readonly Tensor[], request: InferRequest): boolean[] {
   const all = request.parameters.binary_data_output === true;
+  const askedOf = finder<RequestedOutput>(request.outputs ?? []);
   return outputs.map(({ name }) => {
-    const asked = request.outputs?.find((output) => output.name === name)?.parameters?.binary_data;
+    const asked = askedOf(name)?.parameters?.binary_data;
     return typeof asked === "boolean" ? asked : all;
   });
 }
@@ -53,10 +55,7 @@ function writeOpening(
 ): void {
   writer.text(`{"model_name":${JSON.stringify(modelName)},"model_version":${JSON.stringify(modelVersion)}`);
   if (id !== undefined) writer.text(`,"id":${JSON.stringify(id)}`);
-  if (parameters !== undefined && Object.keys(parameters).length > 0) {
-    writer.ascii(',"parameters":');
-    writer.parameters(parameters);
-  }
+  writer.parametersField(withoutBinaryFlags(parameters));
   writer.ascii(',"outputs":[');
 }
 
@@ -67,6 +66,9 @@ function writeOutput(writer: JsonWriter, output: Tensor, binary: boolean, tails:
   }
   const bytes = writeTensorData(output);
   tails.push(bytes);
-  writeTensorHead(writer, output, { ...output.parameters, binary_data_size: bytes.length });
+  writeTensorHead(writer, output, {
+    ...withoutBinaryFlags(output.parameters),
+    binary_data_size: bytes.length,
+  });
   writer.ascii("}");
 }

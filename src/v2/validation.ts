@@ -1,4 +1,6 @@
 import { type InferRequest, invalid, type Tensor, type TensorSpec } from "../contracts/index.ts";
+import { finder, findTwice } from "./by-name.ts";
+import { shownNames } from "./messages.ts";
 
 /**
  * Checks a request's inputs against the model's: names, datatypes, ranks and fixed dimensions. Where the
@@ -9,9 +11,13 @@ import { type InferRequest, invalid, type Tensor, type TensorSpec } from "../con
 export function checkInputs(request: InferRequest, specs: readonly TensorSpec[] | undefined): InferRequest {
   if (specs === undefined) return request;
   const { inputs } = request;
+  const specOf = finder(specs);
   let changed: Tensor[] | undefined;
   for (let i = 0; i < inputs.length; i++) {
-    const checked = checkInput(inputs[i]!, specs);
+    const spec = specOf(inputs[i]!.name);
+    if (spec === undefined)
+      throw invalid(`Input '${inputs[i]!.name}' is not one of the model's: ${shownNames(specs)}`);
+    const checked = checkInput(inputs[i]!, spec);
     if (checked !== inputs[i]) {
       changed ??= [...inputs];
       changed[i] = checked;
@@ -21,9 +27,7 @@ export function checkInputs(request: InferRequest, specs: readonly TensorSpec[] 
   return changed === undefined ? request : { ...request, inputs: changed };
 }
 
-function checkInput(tensor: Tensor, specs: readonly TensorSpec[]): Tensor {
-  const spec = specs.find(({ name }) => name === tensor.name);
-  if (spec === undefined) throw invalid(`Input '${tensor.name}' is not one of the model's: ${names(specs)}`);
+function checkInput(tensor: Tensor, spec: TensorSpec): Tensor {
   if (tensor.datatype !== spec.datatype) {
     throw invalid(
       `Input '${tensor.name}': datatype ${tensor.datatype} is given, and the model takes ${spec.datatype}`,
@@ -43,13 +47,13 @@ function fits(shape: readonly number[], wanted: readonly number[]): boolean {
 }
 
 function checkComplete(inputs: readonly Tensor[], specs: readonly TensorSpec[]): void {
-  const missing = specs.filter((spec) => !spec.optional && !inputs.some(({ name }) => name === spec.name));
+  const inputOf = finder(inputs);
+  const missing = specs.filter((spec) => !spec.optional && inputOf(spec.name) === undefined);
   if (missing.length > 0)
-    throw invalid(`The model also needs ${missing.length > 1 ? "inputs" : "input"} ${names(missing)}`);
-  if (new Set(inputs.map(({ name }) => name)).size < inputs.length) throw invalid("An input is given twice");
+    throw invalid(`The model also needs ${missing.length > 1 ? "inputs" : "input"} ${shownNames(missing)}`);
+  const twice = findTwice(inputs);
+  if (twice !== undefined) throw invalid(`Input '${twice}' is given twice`);
 }
-
-const names = (specs: readonly TensorSpec[]) => specs.map(({ name }) => `'${name}'`).join(", ");
 
 /**
  * Refuses outputs the model does not have, before it is run.
@@ -57,9 +61,10 @@ const names = (specs: readonly TensorSpec[]) => specs.map(({ name }) => `'${name
  */
 export function checkOutputs(request: InferRequest, specs: readonly TensorSpec[] | undefined): void {
   if (request.outputs === undefined || specs === undefined) return;
-  const unknown = request.outputs.find(({ name }) => !specs.some((spec) => spec.name === name));
+  const specOf = finder(specs);
+  const unknown = request.outputs.find(({ name }) => specOf(name) === undefined);
   if (unknown !== undefined)
-    throw invalid(`Output '${unknown.name}' is not one of the model's: ${names(specs)}`);
+    throw invalid(`Output '${unknown.name}' is not one of the model's: ${shownNames(specs)}`);
 }
 
 /**
@@ -68,8 +73,9 @@ export function checkOutputs(request: InferRequest, specs: readonly TensorSpec[]
  */
 export function selectOutputs(outputs: readonly Tensor[], request: InferRequest): readonly Tensor[] {
   if (request.outputs === undefined || request.outputs.length === 0) return outputs;
+  const outputOf = finder(outputs);
   return request.outputs.map(({ name }) => {
-    const output = outputs.find((each) => each.name === name);
+    const output = outputOf(name);
     if (output === undefined) throw invalid(`The model gave no output '${name}' for this request`);
     return output;
   });

@@ -1,5 +1,6 @@
 import type { Parameters } from "../contracts/index.ts";
-import { FLOAT32_BYTES, writeFloat32, writeInteger } from "./float32.ts";
+import { writeInteger } from "./decimal-text.ts";
+import { FLOAT32_BYTES, writeFloat32 } from "./float32.ts";
 
 /** Most answers fit: one buffer serves them all in turn, as writing one is synchronous. */
 const SHARED_BYTES = 256 * 1024;
@@ -22,6 +23,13 @@ export class JsonWriter {
   text(text: string): void {
     this.#reserve(text.length * 3);
     this.#length += this.#buffer.write(text, this.#length);
+  }
+
+  /** The field `parameters` behind others; nothing where there are none. */
+  parametersField(parameters: Parameters | undefined): void {
+    if (parameters === undefined || Object.keys(parameters).length === 0) return;
+    this.ascii(',"parameters":');
+    this.parameters(parameters);
   }
 
   parameters(parameters: Parameters): void {

@@ -46,6 +46,19 @@ describe("check", () => {
     expect(reportText(report, files.root)).toBe("1 model, 0 errors, 0 warnings\n");
   });
 
+  it("leaves addresses, and the options of user code, to those they are for", async () => {
+    await files.write("far/model-settings.json", {
+      implementation: "remote",
+      parameters: { uri: "grpc://127.0.0.1:9001", extra: { timeout: "5s" } },
+    });
+    await files.write("near/model-settings.json", {
+      implementation: "./scorer.ts",
+      parameters: { extra: { threshold: 0.5 } },
+    });
+    await files.write("near/scorer.ts", "export default () => ({ outputs: [] });");
+    expect(await linesOf()).toEqual([]);
+  });
+
   it("finds what is wrong in both kinds of file, each with its place", async () => {
     await files.write("settings.json", '{\n  "http_port": "x",\n  "debugg": 1 }');
     await files.write("a/model-settings.json", '{\n  "implementation": "onxx" }');

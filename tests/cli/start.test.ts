@@ -97,7 +97,10 @@ describe("capstan start", () => {
       MLSERVER_HOST: "0.0.0.0",
       CAPSTAN_LOAD_MODELS_AT_STARTUP: "false",
     });
-    expect(await server.line("ready")).toMatchObject({ http: expect.stringMatching(/^0\.0\.0\.0:/), models: [] });
+    expect(await server.line("ready")).toMatchObject({
+      http: expect.stringMatching(/^0\.0\.0\.0:/),
+      models: [],
+    });
     expect(server.lines.find(({ level }) => level === "warn")?.msg).toMatch(/beyond loopback/);
   });
 
@@ -113,7 +116,14 @@ describe("capstan start", () => {
   it("ends with 1 when its port is taken", async () => {
     const first = new Capstan(["start", SAMPLES, ...FREE_PORTS]);
     const { http } = await first.line("ready");
-    const second = capstan(["start", SAMPLES, "--http-port", String(http).split(":")[1]!, "--metrics-port", "0"]);
+    const second = capstan([
+      "start",
+      SAMPLES,
+      "--http-port",
+      String(http).split(":")[1]!,
+      "--metrics-port",
+      "0",
+    ]);
     expect(await second.exit()).toBe(1);
     expect(second.stderr).toMatch(/EADDRINUSE/);
     first.child.kill("SIGTERM");

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { allChecks } from "../../src/conformance/checks/index.ts";
+import type { Check } from "../../src/conformance/define.ts";
 import { runSuite } from "../../src/conformance/run.ts";
-import type { Check, Report } from "../../src/conformance/types.ts";
+import type { Report } from "../../src/conformance/types.ts";
 import { type Defect, startFakeHttp } from "./fake-http.ts";
 
 /** R16.size waits for a server that does not answer; one run of it is enough. */

@@ -11,7 +11,16 @@ import { Health, GRPCInferenceService as service } from "../../src/grpc/generate
 import { listenGrpc } from "../../src/grpc/server.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { eventually } from "../support/eventually.ts";
-import { codeName, ended, type FakeModel, fp32, IDENTITY, output, serveGrpc } from "../support/grpc.ts";
+import {
+  codeName,
+  ended,
+  type FakeModel,
+  fp32,
+  framed,
+  IDENTITY,
+  output,
+  serveGrpc,
+} from "../support/grpc.ts";
 
 const request = { modelName: "identity", inputs: [fp32([1, 2])] };
 
@@ -134,14 +143,6 @@ describe("faults of the caller are never INTERNAL", () => {
     expect((await server.client.unary(service.ServerLive, {})).response.live).toBe(true);
   });
 });
-
-/** A gRPC message as it goes over HTTP/2. */
-function framed(message: Buffer, compressed = 0): Buffer {
-  const head = Buffer.alloc(5);
-  head.writeUInt8(compressed, 0);
-  head.writeUInt32BE(message.length, 1);
-  return Buffer.concat([head, message]);
-}
 
 /** One call with a body of our own; gives the name of its status. */
 async function rawCall(port: number, path: string, body: Buffer, headers = {}): Promise<string> {

@@ -1,56 +1,8 @@
-import http2 from "node:http2";
 import { describe, expect, test } from "vitest";
-import { type Call, CapstanError, type InferResponse, textTensor } from "../../src/contracts/index.ts";
+import { CapstanError, textTensor } from "../../src/contracts/index.ts";
 import type { inference } from "../../src/grpc/generated/inference.js";
-import { GRPCInferenceService } from "../../src/grpc/generated/services.ts";
-import { eventually } from "../support/eventually.ts";
-import { codeName, ended, type FakeModel, fp32, IDENTITY, output, serveGrpc } from "../support/grpc.ts";
-
-const METHOD = GRPCInferenceService.ModelStreamInfer;
-
-const request = (
-  modelName: string,
-  id: string,
-  parameters: inference.ModelInferRequest.Init["parameters"] = {},
-) => ({
-  modelName,
-  id,
-  parameters,
-  inputs: [fp32([1])],
-});
-
-const streaming = (inferStream: NonNullable<FakeModel["inferStream"]>): FakeModel => ({
-  ...IDENTITY,
-  inferStream,
-});
-
-/** The words of a request's `n`, one response each. */
-const counting = (n: number) =>
-  streaming(async function* () {
-    for (let index = 0; index < n; index += 1) yield { outputs: [textTensor("text_output", [`t${index}`])] };
-  });
-
-/** What a message says, in short. */
-function short({ errorMessage, inferResponse }: inference.ModelStreamInferResponse) {
-  const { id, outputs, parameters } = inferResponse!;
-  const text = outputs[0]?.contents?.bytesContents[0];
-  const final = parameters.triton_final_response?.boolParam;
-  return [id, errorMessage || (text ? Buffer.from(text).toString() : outputs.length), final];
-}
-
-/** Lets one named request after the other go on. */
-class Gates {
-  readonly #gates = new Map<string, PromiseWithResolvers<void>>();
-
-  #gate(id: string) {
-    const gate = this.#gates.get(id) ?? Promise.withResolvers<void>();
-    this.#gates.set(id, gate);
-    return gate;
-  }
-
-  wait = (id: string) => this.#gate(id).promise;
-  open = (id: string) => this.#gate(id).resolve();
-}
+import { codeName, ended, type FakeModel, IDENTITY, output, serveGrpc } from "../support/grpc.ts";
+import { aborted, counting, Gates, heldBy, METHOD, request, short, streaming } from "../support/streams.ts";
 
 describe("answers", () => {
   test("one for each request, each marked as its last, in the order of the requests", async () => {
@@ -176,6 +128,28 @@ describe("errors answer their request alone", () => {
     expect(broken.messages.map(short)).toContainEqual(["6", 1, true]);
   });
 
+  test("that of a streaming model does not wait for answers before it", async () => {
+    const gates = new Gates();
+    const breaks = streaming(() => {
+      throw new CapstanError("UPSTREAM", "gone");
+    });
+    await using server = await serveGrpc({ held: heldBy(gates), breaks });
+    const call = server.client.open(METHOD);
+    const messages: unknown[] = [];
+    call.on("data", (message: inference.ModelStreamInferResponse) => {
+      messages.push(short(message));
+      gates.open("1");
+    });
+    call.write(METHOD.requestSerialize(request("held", "1")));
+    call.write(METHOD.requestSerialize(request("breaks", "2")));
+    call.end();
+    expect(codeName((await ended(call)).code)).toBe("OK");
+    expect(messages).toEqual([
+      ["2", "UPSTREAM: gone", true],
+      ["1", 1, true],
+    ]);
+  });
+
   test("bytes that are no message", async () => {
     await using server = await serveGrpc();
     const call = server.client.open(METHOD);
@@ -220,174 +194,5 @@ describe("errors answer their request alone", () => {
       ["1", expect.stringMatching(/^DEADLINE_EXCEEDED/), true],
       ["2", 1, true],
     ]);
-  });
-});
-
-/** Rejects with the signal's reason when it aborts. */
-function aborted(signal: AbortSignal): Promise<InferResponse> {
-  return new Promise((_, reject) =>
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
-  );
-}
-
-describe("limits", () => {
-  test("a client that does not read stops the model", async () => {
-    let made = 0;
-    let over = false;
-    const endless = streaming(async function* (_, { signal }) {
-      try {
-        while (!signal.aborted) {
-          made += 1;
-          yield { outputs: [output("y", new Float32Array(16_384))] };
-        }
-      } finally {
-        over = true;
-      }
-    });
-    await using server = await serveGrpc({ endless });
-    const session = http2.connect(`http://127.0.0.1:${server.listening.port}`);
-    const stream = session.request({
-      ":method": "POST",
-      ":path": METHOD.path,
-      "content-type": "application/grpc",
-    });
-    stream.on("error", () => undefined);
-    stream.write(framed(METHOD.requestSerialize(request("endless", "1"))));
-    await settled(() => made);
-    // 64 KiB each: HTTP/2 takes one window, the outlet holds four, one waits, one more was asked for.
-    expect(made).toBeGreaterThan(1);
-    expect(made).toBeLessThan(10);
-    const before = made;
-    stream.resume();
-    await eventually(() => made > before + 10);
-    stream.close(http2.constants.NGHTTP2_CANCEL);
-    await eventually(() => over);
-    session.close();
-  });
-
-  test("no more requests are read than can be in hand", async () => {
-    const gates = new Gates();
-    let running = 0;
-    const held: FakeModel = {
-      ...IDENTITY,
-      async infer({ inputs }) {
-        running += 1;
-        await gates.wait("all");
-        return { outputs: inputs };
-      },
-    };
-    await using server = await serveGrpc({ held });
-    const call = server.client.open(METHOD);
-    let answers = 0;
-    call.on("data", () => (answers += 1));
-    for (let index = 0; index < 300; index += 1)
-      call.write(METHOD.requestSerialize(request("held", `${index}`)));
-    call.end();
-    await settled(() => running);
-    expect(running).toBe(64);
-    gates.open("all");
-    expect(codeName((await ended(call)).code)).toBe("OK");
-    expect(answers).toBe(300);
-  });
-
-  test("requests in hand are bounded in bytes, too", async () => {
-    const gates = new Gates();
-    let running = 0;
-    const held: FakeModel = {
-      ...IDENTITY,
-      async infer({ inputs }) {
-        running += 1;
-        await gates.wait("all");
-        return { outputs: inputs };
-      },
-    };
-    await using server = await serveGrpc({ held }, { grpc_max_message_length: 10_000 });
-    const message = { modelName: "held", inputs: [fp32(Array(1000).fill(1))] };
-    const done = server.client.stream(METHOD, Array(20).fill(message));
-    await settled(() => running);
-    expect(running).toBe(3);
-    gates.open("all");
-    expect((await done).messages).toHaveLength(20);
-  });
-});
-
-/** A gRPC message as it goes over HTTP/2. */
-function framed(message: Buffer): Buffer {
-  const head = Buffer.alloc(5);
-  head.writeUInt32BE(message.length, 1);
-  return Buffer.concat([head, message]);
-}
-
-/** Waits until a number has not changed for a while. */
-async function settled(value: () => number): Promise<void> {
-  let before = -1;
-  let same = 0;
-  while (same < 10) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    same = value() === before && before > 0 ? same + 1 : 0;
-    before = value();
-  }
-}
-
-describe("the ends of a stream", () => {
-  test("cancelling aborts everything under way", async () => {
-    const calls: Call[] = [];
-    const hanging: FakeModel = {
-      ...IDENTITY,
-      infer(_, call) {
-        calls.push(call);
-        return aborted(call.signal);
-      },
-    };
-    const streams = streaming(async function* (_, call) {
-      calls.push(call);
-      yield { outputs: [] };
-      await aborted(call.signal);
-    });
-    await using server = await serveGrpc({ hanging, streams });
-    const call = server.client.open(METHOD, { headers: { "x-request-id": "whole" } });
-    const end = ended(call);
-    call.on("data", () => undefined);
-    for (const model of ["hanging", "streams", "hanging"])
-      call.write(METHOD.requestSerialize(request(model, "")));
-    await eventually(() => calls.length === 3);
-    call.cancel();
-    expect(codeName((await end).code)).toBe("CANCELLED");
-    await eventually(() => calls.every(({ signal }) => signal.aborted));
-    expect(calls.map(({ signal }) => (signal.reason as CapstanError).code)).toEqual(
-      Array(3).fill("CANCELLED"),
-    );
-    expect(calls.map(({ requestId }) => requestId).toSorted()).toEqual(["whole/1", "whole/2", "whole/3"]);
-  });
-
-  test("the deadline of the stream reaches the models", async () => {
-    const calls: Call[] = [];
-    const hanging: FakeModel = {
-      ...IDENTITY,
-      infer(_, call) {
-        calls.push(call);
-        return aborted(call.signal);
-      },
-    };
-    await using server = await serveGrpc({ hanging });
-    const { code } = await server.client.stream(METHOD, [request("hanging", "1")], { deadlineMs: 150 });
-    expect(codeName(code)).toBe("DEADLINE_EXCEEDED");
-    await eventually(() => calls[0]?.signal.aborted);
-    expect(calls[0]?.deadline).toBeGreaterThan(0);
-    expect(["DEADLINE_EXCEEDED", "CANCELLED"]).toContain((calls[0]!.signal.reason as CapstanError).code);
-  });
-
-  test("a client that sends nothing and ends gets OK; one that stays open is ended when the server stops", async () => {
-    await using server = await serveGrpc();
-    expect(codeName((await server.client.stream(METHOD, [])).code)).toBe("OK");
-    const call = server.client.open(METHOD);
-    const end = ended(call);
-    const messages: unknown[] = [];
-    call.on("data", (message: inference.ModelStreamInferResponse) => messages.push(short(message)));
-    call.write(METHOD.requestSerialize(request("identity", "1")));
-    await eventually(() => messages.length === 1);
-    await server.listening.close();
-    const { code, details } = await end;
-    expect([codeName(code), details]).toEqual(["UNAVAILABLE", expect.stringContaining("stopping")]);
   });
 });

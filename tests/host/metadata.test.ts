@@ -10,18 +10,17 @@ describe("the settings in force", () => {
       parameters: {
         uri: "./model.onnx",
         environment_tarball: "${UNSET_TARBALL:-none}",
-        extra: { source: { registry: "http://registry.example", token: "literal-secret" } },
       },
+      inputs: [{ name: "X", datatype: "FP32", shape: [-1, 4], parameters: { token: "literal-secret" } }],
       api_key: "another-secret",
     });
     await using server = await serve(repository.root);
     const { body } = await server.get("/v2/models/iris/config");
     expect(JSON.stringify(body)).not.toContain("secret");
     expect(body).toMatchObject({
-      parameters: {
-        environment_tarball: "${UNSET_TARBALL:-none}",
-        extra: { source: { registry: "http://registry.example", token: "[redacted]" } },
-      },
+      parameters: { environment_tarball: "${UNSET_TARBALL:-none}" },
+      inputs: [{ name: "X", parameters: { token: "[redacted]" } }],
+      api_key: "[redacted]",
     });
   });
 });

@@ -331,3 +331,11 @@ export function fp32(values: readonly number[], name = "x") {
 export function output(name: string, data: Float32Array): Tensor {
   return { name, datatype: "FP32", shape: [data.length], data };
 }
+
+/** A gRPC message as it goes over HTTP/2. */
+export function framed(message: Buffer, compressed = 0): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt8(compressed, 0);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type RunningServer, startServer } from "../../src/cli/server.ts";
 import { loadServerSettings } from "../../src/settings/load-server.ts";
-import { silentLog } from "../../src/telemetry/log.ts";
+import { createLog } from "../../src/telemetry/log.ts";
 
 export const SAMPLES = fileURLToPath(new URL("../../model-settings/", import.meta.url));
 
@@ -60,7 +60,7 @@ export interface TestServer extends AsyncDisposable {
 export async function serve(root: string, settings: Record<string, unknown> = {}): Promise<TestServer> {
   const flags = { http_port: 0, grpc_port: 0, metrics_port: 0, model_repository_root: root, ...settings };
   const loaded = await loadServerSettings({ cwd: root, env: {}, flags });
-  const running = await startServer(loaded.settings, {}, silentLog);
+  const running = await startServer(loaded.settings, {}, await createLog({ level: "silent", pretty: false }));
   const url = `http://127.0.0.1:${running.http.port}`;
   const request = (path: string, init?: RequestInit) => fetch(url + path, init);
   const parsed = async (response: Response) => ({

@@ -52,8 +52,50 @@ describe("a request that is not one", () => {
       /'x'/,
     ],
     ["two million brackets", "[".repeat(2_000_000), /nested|deeper/],
+    ["an infinite parameter", '{"parameters":{"n":1e400},"inputs":[{}]}', /'n' is Infinity/],
+    ["a parameter that is a list", request({ parameters: { n: [1] } }), /'x'.*'n'/],
+    [
+      "binary_data that is text",
+      request({}, { outputs: [{ name: "y", parameters: { binary_data: "false" } }] }),
+      /'y'.*binary_data.*"false"/,
+    ],
+    [
+      "binary_data_output that is a number",
+      request({}, { parameters: { binary_data_output: 1 } }),
+      /binary_data_output.* 1;/,
+    ],
   ])("%s", (_, text, message) => {
     expect(refusal(() => decode(text))).toMatch(message);
+  });
+
+  it("text that is not UTF-8, rather than to guess at it", () => {
+    const [head, tail] = request({ datatype: "BYTES", data: ["?"] }).split("?");
+    const body = Buffer.concat([Buffer.from(head!), Buffer.from([255]), Buffer.from(tail!)]);
+    expect(refusal(() => decodeJsonRequest(body))).toMatch(/UTF-8/);
+  });
+
+  it("the same name twice among many", () => {
+    const inputs = Array.from({ length: 100 }, (_, index) => ({ ...FP32, name: `x${index % 99}` }));
+    expect(refusal(() => decode(JSON.stringify({ inputs })))).toMatch(/'x0'.*twice/);
+  });
+});
+
+describe("a request", () => {
+  it("takes null for id, parameters and outputs as if they were not there", () => {
+    const more = { id: null, parameters: null, outputs: null };
+    expect(decode(request({ parameters: null }, more))).toEqual(decode(request({})));
+  });
+
+  it.each([
+    ["1e300", 1e300],
+    ["-1e19", -1e19],
+    ["1e18", 10n ** 18n],
+    ["9007199254740993", 9007199254740993n],
+    ["9007199254740993.5", 9007199254740994],
+    ["0.5", 0.5],
+  ])("keeps the parameter %s", (literal, value) => {
+    const text = `{"parameters":{"n":${literal}},"inputs":[${JSON.stringify(FP32)}]}`;
+    expect(decode(text).parameters.n).toBe(value);
   });
 });
 
@@ -70,7 +112,15 @@ describe("an element", () => {
     ["FP32", "1e39"],
     ["FP32", "true"],
     ["FP64", "1e400"],
+    ["INT64", "1e19"],
+    ["INT64", "1e300"],
+    ["INT64", "1e400"],
+    ["INT64", "9007199254740993.5"],
+    ["INT64", "90071992547409935e-1"],
+    ["UINT64", "1.8446744073709551616e19"],
     ["FP16", "65520"],
+    ["FP16", "-100000000000000000000"],
+    ["BF16", "3.3961775292304957e38"],
     ["BOOL", "1"],
     ["BYTES", "1"],
     ["BYTES", '"\\ud800"'],
@@ -81,7 +131,16 @@ describe("an element", () => {
   it.each([
     ["INT64", "9007199254740993", 9007199254740993n],
     ["INT64", "-9223372036854775808", -(2n ** 63n)],
+    ["INT64", "1e18", 10n ** 18n],
+    ["INT64", "-9.007199254740993E+15", -9007199254740993n],
+    ["INT64", "9007199254740993.0", 9007199254740993n],
+    ["INT64", "90071992547409930e-1", 9007199254740993n],
     ["UINT64", "18446744073709551615", 2n ** 64n - 1n],
+    ["UINT64", "1.8446744073709551615e19", 2n ** 64n - 1n],
+    ["FP16", "65519.99", 0x7bff],
+    ["BF16", "3.396e38", 0x7f7f],
+    ["BF16", "1.00390625000001", 0x3f81],
+    ["BF16", "1.00390625", 0x3f80],
     ["FP32", '"-Infinity"', Number.NEGATIVE_INFINITY],
     ["FP32", '"NaN"', Number.NaN],
     ["FP32", "100000000000000000000", Math.fround(1e20)],
@@ -90,6 +149,20 @@ describe("an element", () => {
   ])("of %s may be %s", (datatype, literal, value) => {
     expect(element(datatype, literal)).toEqual(value);
   });
+
+  it.each(["FP16", "BF16", "FP32", "FP64"])(
+    "of %s is checked the same beside integers that need all their digits",
+    (datatype) => {
+      const both = (literal: string) =>
+        decode(
+          `{"inputs":[{"name":"long","datatype":"INT64","shape":[1],"data":[9007199254740993]},` +
+            `{"name":"x","datatype":"${datatype}","shape":[1],"data":[${literal}]}]}`,
+        );
+      expect(refusal(() => both("1e400"))).toMatch(/'x'.*element 0/);
+      if (datatype === "FP16") expect(refusal(() => both("1e19"))).toMatch(/'x'.*element 0/);
+      else expect(both("1e19").inputs[1]?.data[0]).toBe(element(datatype, "1e19"));
+    },
+  );
 });
 
 describe("the binary extension", () => {
@@ -133,13 +206,14 @@ describe("the binary extension", () => {
     ["two variable dimensions", 32, spec([-1, -1])],
     ["two inputs", 4, [...spec([1]), ...spec([1])]],
     ["no signature", 4, undefined],
+    ["BYTES of a shape above one element", 4, spec([3], "BYTES")],
   ])("refuses a raw body with %s (B5)", (_, length, signature) => {
     expect(refusal(() => decodeInferRequest(Buffer.alloc(length), "0", signature))).not.toBe("");
   });
 });
 
 describe("checkModelName", () => {
-  it.each(["", "a/b", "a\\b", "..", "a..b", "a\n", "x".repeat(257)])("refuses %j", (name) => {
+  it.each(["", ".", "a/b", "a\\b", "..", "a..b", "a\n", "a\u0085", "x".repeat(257)])("refuses %j", (name) => {
     expect(refusal(() => checkModelName(name, "model"))).toMatch(/model/);
   });
 

@@ -6,7 +6,11 @@ import {
   decodeInferRequest,
   decodeJsonRequest,
   encodeInferResponse,
+  fromBfloat16,
+  fromFloat16,
   readTensorData,
+  toBfloat16,
+  toFloat16,
   writeFloat32,
   writeTensorData,
 } from "../../src/v2/index.ts";
@@ -122,6 +126,13 @@ describe("decode(encode(x)) = x", () => {
     expect(parameters).toEqual({ content_type: "base64" });
   });
 
+  it("integers of every length", () => {
+    const powers = Array.from({ length: 10 }, (_, exponent) => 10 ** exponent);
+    const values = [0, ...powers.flatMap((power) => [power - 1, power, power + 1]), 2 ** 31, 2 ** 32 - 1];
+    const data = Uint32Array.from(values);
+    expect(throughJson({ name: "x", datatype: "UINT32", shape: [data.length], data }).data).toEqual(data);
+  });
+
   it("numbers at any byte offset", () => {
     fc.assert(
       fc.property(fc.nat({ max: 8 }), fc.float({ noNaN: true }), (offset, value) => {
@@ -164,6 +175,41 @@ describe("writeFloat32", () => {
 
   it.each([2 ** -149, 2 ** -126, 3.4028234663852886e38, 1e-10, 1e22])("brings %d back", (value) => {
     expect(Math.fround(Number(written(Math.fround(value))))).toBe(Math.fround(value));
+  });
+});
+
+describe.each([
+  ["FP16", toFloat16, fromFloat16],
+  ["BF16", toBfloat16, fromBfloat16],
+] as const)("%s", (_, toBits, fromBits) => {
+  /** A number at, or hardly beside, the middle of two neighbours, where double rounding goes wrong. */
+  const nearMiddle = fc
+    .tuple(fc.integer({ min: 1, max: 0x7bfe }), fc.constantFrom(-1, 0, 1))
+    .map(([lower, side]) => {
+      const middle = (fromBits(lower) + fromBits(lower + 1)) / 2;
+      return middle * (1 + side * Number.EPSILON);
+    });
+  const anywhere = fc.integer({ min: 1, max: 0x7bfe }).chain((lower) => {
+    return fc.double({ min: fromBits(lower), max: fromBits(lower + 1), noNaN: true });
+  });
+
+  it("is the nearest there is, of two the even one", () => {
+    fc.assert(
+      fc.property(fc.oneof(nearMiddle, anywhere), (value) => {
+        const bits = toBits(value);
+        const distance = (other: number) => Math.abs(fromBits(other) - value);
+        for (const neighbour of [bits - 1, bits + 1]) {
+          expect(distance(bits)).toBeLessThanOrEqual(distance(neighbour));
+          if (distance(bits) === distance(neighbour)) expect(bits % 2).toBe(0);
+        }
+        expect(toBits(-value)).toBe(bits | 0x8000);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it("keeps what is no finite number", () => {
+    for (const value of [Number.NaN, Infinity, -Infinity]) expect(fromBits(toBits(value))).toBe(value);
   });
 });
 

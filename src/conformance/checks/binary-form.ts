@@ -12,13 +12,13 @@ import {
   bodyOf,
   sendBinary,
 } from "../binary-http.ts";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, expectEqual } from "../expect.ts";
 import { expectOk, expectRefused } from "../http-client.ts";
 import { sampleInputs, sampleTensor } from "../samples.ts";
 import { inferPath, type Session } from "../session.ts";
 import { extension, practice } from "../sources.ts";
-import { type Check, NotApplicable } from "../types.ts";
+import { NotApplicable } from "../types.ts";
 
 const any = checksFrom(BINARY_SOURCE, ["target", "binary"]);
 

@@ -11,13 +11,13 @@ import {
   sendBinary,
   valuesOf,
 } from "../binary-http.ts";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expectEqual } from "../expect.ts";
 import { expectRefused } from "../http-client.ts";
 import { inputName, outputName, REFERENCE_DATATYPES } from "../reference-model.ts";
 import { expectValues, type JsonTensor, sampleInputs } from "../samples.ts";
 import type { Session } from "../session.ts";
-import { type Check, NotApplicable } from "../types.ts";
+import { NotApplicable } from "../types.ts";
 
 const echo = checksFrom(BINARY_SOURCE, ["reference", "binary"]);
 

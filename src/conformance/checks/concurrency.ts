@@ -1,5 +1,5 @@
 /** What goes wrong in batching servers: requests that meet each other. */
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, expectEqual, record } from "../expect.ts";
 import { malformedBodies, wrongSignature } from "../faults.ts";
 import { expectOk } from "../http-client.ts";
@@ -7,7 +7,6 @@ import { inputName, outputName } from "../reference-model.ts";
 import { expectValues, outputNamed, sampleInputs, withInput } from "../samples.ts";
 import { inferPath, type Session } from "../session.ts";
 import { http, practice } from "../sources.ts";
-import type { Check } from "../types.ts";
 import { sendFault } from "./errors.ts";
 
 const together = checksFrom(practice("a request is answered for itself, whoever is beside it"), ["target"]);

@@ -1,12 +1,11 @@
 /** R3: how failures are told. */
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, expectEqual } from "../expect.ts";
 import { EMPTY_BODY, everyFault, type Fault, malformedBodies, wrongTypes } from "../faults.ts";
 import { expectRefused, type Reply } from "../http-client.ts";
 import { sampleInputs } from "../samples.ts";
 import { inferPath, modelPath, type Session } from "../session.ts";
 import { http, practice, rest } from "../sources.ts";
-import type { Check } from "../types.ts";
 
 const NOBODY = "no-such-model";
 const errors = checksFrom(rest("Inference Response JSON Error Object"), ["target"]);

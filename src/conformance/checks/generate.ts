@@ -1,11 +1,11 @@
 /** The generate extension, on a model that takes `text_input` and gives `text_output`. */
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, expectEqual, record, shown, string } from "../expect.ts";
 import { expectOk, expectRefused, type Reply } from "../http-client.ts";
 import { parseJson } from "../json.ts";
 import { modelPath, type Session } from "../session.ts";
 import { extension, practice } from "../sources.ts";
-import { type Check, NotApplicable } from "../types.ts";
+import { NotApplicable } from "../types.ts";
 
 const generate = checksFrom(extension("generate", "Generate Request JSON Object"), ["generate"]);
 const errors = checksFrom(extension("generate", "Generate Response JSON Error Object"), ["generate"]);

@@ -3,7 +3,7 @@ import { status } from "@grpc/grpc-js";
 import type { Datatype } from "../../contracts/index.ts";
 import { GRPCInferenceService } from "../../grpc/generated/services.ts";
 import { contentValues, typedContents } from "../binary.ts";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, expectEqual } from "../expect.ts";
 import { expectGrpcOk, expectGrpcRefused } from "../grpc-client.ts";
 import { grpcValues, header, type InferInit, modelInfer, rawRequest, typedRequest } from "../grpc-tensors.ts";
@@ -11,7 +11,7 @@ import { inputName, outputName, REFERENCE_DATATYPES } from "../reference-model.t
 import { expectValues, type JsonTensor, sampleInputs, sampleTensor } from "../samples.ts";
 import type { Session } from "../session.ts";
 import { grpc, practice } from "../sources.ts";
-import { type Check, NotApplicable } from "../types.ts";
+import { NotApplicable } from "../types.ts";
 
 const contents = checksFrom(grpc("ModelInferRequest, InferTensorContents"), ["grpc", "target"]);
 const echo = checksFrom(grpc("InferTensorContents"), ["grpc", "reference"]);

@@ -1,7 +1,7 @@
 /** G1 to G3: the methods of the service, their failures, health and reflection. */
 import { status } from "@grpc/grpc-js";
 import { Health, ServerReflection, GRPCInferenceService as Service } from "../../grpc/generated/services.ts";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, expectEqual, record, shown } from "../expect.ts";
 import { codeName, expectGrpcOk, expectGrpcRefused, type GrpcReply } from "../grpc-client.ts";
 import { modelInfer, rawRequest, typedRequest } from "../grpc-tensors.ts";
@@ -9,7 +9,6 @@ import { expectOk } from "../http-client.ts";
 import { sampleInputs } from "../samples.ts";
 import { modelPath, type Session } from "../session.ts";
 import { extension, grpc, practice } from "../sources.ts";
-import type { Check } from "../types.ts";
 
 const NOBODY = "no-such-model";
 const service = checksFrom(grpc("GRPCInferenceService"), ["grpc", "target"]);

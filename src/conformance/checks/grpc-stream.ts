@@ -2,14 +2,13 @@
 import { status } from "@grpc/grpc-js";
 import type { inference } from "../../grpc/generated/inference.js";
 import { GRPCInferenceService as Service } from "../../grpc/generated/services.ts";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, expectEqual, shown } from "../expect.ts";
 import { codeName, expectGrpcOk, type StreamReply } from "../grpc-client.ts";
 import { type InferInit, modelInfer, rawRequest } from "../grpc-tensors.ts";
 import { sampleInputs } from "../samples.ts";
 import type { Session } from "../session.ts";
 import { extension, grpc, practice } from "../sources.ts";
-import type { Check } from "../types.ts";
 
 const stream = checksFrom(grpc("ModelStreamInfer; Triton's ModelStreamInferResponse"), [
   "grpc",

@@ -1,10 +1,9 @@
 /** R1, R4, R5: the endpoints, health, and what the server says it can do. */
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { array, expect, expectEqual, record, string } from "../expect.ts";
 import { expectOk } from "../http-client.ts";
 import { modelPath, type Session } from "../session.ts";
 import { http, practice, rest } from "../sources.ts";
-import type { Check } from "../types.ts";
 
 const endpoints = checksFrom(rest("API table"));
 const ofModel = checksFrom(rest("API table"), ["target"]);

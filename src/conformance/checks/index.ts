@@ -1,5 +1,5 @@
 /** Every check, in the order of the report. */
-import type { Check } from "../types.ts";
+import type { Check } from "../define.ts";
 import { binaryChecks } from "./binary.ts";
 import { binaryFormChecks } from "./binary-form.ts";
 import { concurrencyChecks } from "./concurrency.ts";

@@ -1,13 +1,13 @@
 /** R7 to R10, R13, R14: the request and the response. */
 import { elementCount } from "../../contracts/index.ts";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { array, expect, expectEqual, record, shown, string } from "../expect.ts";
 import { type Fault, wrongSignature } from "../faults.ts";
 import { expectOk, expectRefused } from "../http-client.ts";
 import { outputsOf, sampleInputs, withInput } from "../samples.ts";
 import { inferPath, type Session } from "../session.ts";
 import { extension, practice, rest } from "../sources.ts";
-import { type Check, NotApplicable } from "../types.ts";
+import { NotApplicable } from "../types.ts";
 import { sendFault } from "./errors.ts";
 
 const request = checksFrom(rest("Inference Request JSON Object"), ["target"]);

@@ -1,12 +1,11 @@
 /** Load and unload, only with --repository. Each check ends with the model loaded, as it was found. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, expectEqual, isRecord } from "../expect.ts";
 import { expectOk, expectRefused, type Reply } from "../http-client.ts";
 import { sampleInputs } from "../samples.ts";
 import { modelPath, type Session } from "../session.ts";
 import { extension, practice } from "../sources.ts";
-import type { Check } from "../types.ts";
 
 const lifecycle = checksFrom(extension("model_repository", "Load, Unload"), [
   "target",

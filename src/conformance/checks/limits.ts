@@ -1,13 +1,13 @@
 /** R16 and R17: hostile sizes and names, compressed bodies. After each the server must still answer. */
 import { deflateSync, gunzipSync, gzipSync } from "node:zlib";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, expectEqual, record } from "../expect.ts";
 import { expectOk, Reply } from "../http-client.ts";
 import { stringifyJson } from "../json.ts";
 import { sampleInputs } from "../samples.ts";
 import { inferPath, modelPath, type Session } from "../session.ts";
 import { http, practice } from "../sources.ts";
-import { type Check, NotApplicable } from "../types.ts";
+import { NotApplicable } from "../types.ts";
 
 const robust = checksFrom(practice("hostile input is refused and does no harm"), ["target"]);
 const coding = checksFrom(http("8.4, Content-Encoding"), ["target"]);

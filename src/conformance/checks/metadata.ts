@@ -1,12 +1,12 @@
 /** R2 and R6: versions, and the model's signature. */
 import { isDatatype } from "../../contracts/index.ts";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { array, expect, expectEqual, record, shown, string } from "../expect.ts";
 import { expectOk } from "../http-client.ts";
 import { sampleInputs } from "../samples.ts";
 import { inferPath, modelPath, type Session } from "../session.ts";
 import { practice, rest } from "../sources.ts";
-import { type Check, NotApplicable } from "../types.ts";
+import { NotApplicable } from "../types.ts";
 
 const metadata = checksFrom(rest("Model Metadata Response JSON Object"), ["target"]);
 const versions = checksFrom(rest("Model Metadata Response JSON Object"), ["target", "versions"]);

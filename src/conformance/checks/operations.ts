@@ -1,13 +1,12 @@
 /** Repository index, statistics, configuration: what only reads. */
 import { GRPCInferenceService as Service } from "../../grpc/generated/services.ts";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { array, expect, expectEqual, isRecord, record, shown, string } from "../expect.ts";
 import { expectGrpcOk } from "../grpc-client.ts";
 import { expectOk, expectRefused } from "../http-client.ts";
 import { sampleInputs } from "../samples.ts";
 import { modelPath, type Session } from "../session.ts";
 import { extension } from "../sources.ts";
-import type { Check } from "../types.ts";
 
 const repository = checksFrom(extension("model_repository", "Index"), ["repository"]);
 const repositoryGrpc = checksFrom(extension("model_repository", "Index"), ["repository", "grpc"]);

@@ -1,6 +1,6 @@
 /** R11, R12, R15: shapes, JSON data and datatypes. Element checks need the reference model. */
 import type { Datatype } from "../../contracts/index.ts";
-import { checksFrom } from "../define.ts";
+import { type Check, checksFrom } from "../define.ts";
 import { expect, shown } from "../expect.ts";
 import { wrongShapes } from "../faults.ts";
 import { expectOk, expectRefused, type Reply } from "../http-client.ts";
@@ -8,7 +8,6 @@ import { inputName, outputName, REFERENCE_DATATYPES } from "../reference-model.t
 import { expectTensor, expectValues, outputNamed, sampleInputs, type Value, withInput } from "../samples.ts";
 import type { Session } from "../session.ts";
 import { practice, rest } from "../sources.ts";
-import type { Check } from "../types.ts";
 import { expectAllRefused } from "./errors.ts";
 
 const shapes = checksFrom(rest("Request Input"), ["target"]);
