@@ -99,11 +99,18 @@ function loadCells(row: LoadRow, floor: LoadRow): Record<string, string> {
     "CPU ms/req min": cpu.min.toFixed(3),
     median: cpu.median.toFixed(3),
     "x floor min": ratio.toFixed(2),
-    "x median": (cpu.median / least.median).toFixed(2),
+    "x paired": summarise(pairedRatios(row, floor)).median.toFixed(2),
     target: row.server === "capstan" ? againstTarget(ratio, row.scenario.target) : "",
     "req/s": median("requestsPerSecond").toFixed(0),
     "p50 ms": median("p50Ms").toFixed(2),
     "p99 ms": median("p99Ms").toFixed(2),
     ...machineCells(summariseMachine(row.samples.map((sample) => sample.machine))),
   };
+}
+
+/** Round by round against the floor, which was measured just before or after: both had the same neighbours. */
+function pairedRatios(row: LoadRow, floor: LoadRow): number[] {
+  return row.samples.map((sample, round) => {
+    return sample.cpuMsPerRequest / (floor.samples[round]?.cpuMsPerRequest ?? Number.NaN);
+  });
 }

@@ -1,5 +1,5 @@
 import type { Call } from "./call.ts";
-import type { ChatRequest, Part } from "./cap-llm.ts";
+import type { CapLLM, ChatRequest, Part } from "./cap-llm.ts";
 import type { InferRequest, InferResponse, ModelSpec, Runtime } from "./runtime.ts";
 
 /** Another model of this server, called in process. The model is looked up at each call. */
@@ -13,6 +13,8 @@ export interface ModelClient {
 export interface Host {
   /** Loads a model with another runtime; the caller disposes it. `options` are as in `parameters.extra`. */
   runtime(name: string, model: ModelSpec, options: unknown, call: Call): Promise<Runtime>;
+  /** Loads a language model through an adapter; the caller disposes it. `options` are the adapter's own. */
+  adapter(name: string, model: ModelSpec, options: unknown, call: Call): Promise<CapLLM>;
   /**
    * Another model by name.
    * @throws CapstanError LOAD_FAILED when the models would call each other in a cycle.

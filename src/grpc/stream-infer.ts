@@ -118,7 +118,8 @@ class InferStream {
       const request = readInferRequest(message);
       scope = this.#exchange.open(request.parameters, requestId);
       const job = { message, model, request, scope };
-      if (!(await this.#isStreaming(job))) return await this.#answerOnce(job, turn);
+      if (!this.#parts.plane.streams(job.model, job.message.modelVersion || undefined))
+        return await this.#answerOnce(job, turn);
       turn.pass();
       place = UNORDERED;
       await this.#answerMany(job);
@@ -128,15 +129,6 @@ class InferStream {
       if (scope) this.#exchange.end(scope);
       turn.pass();
     }
-  }
-
-  #isStreaming({ model, message }: Job): Promise<boolean> {
-    const { plane } = this.#parts;
-    return plane.withRuntime(
-      model,
-      message.modelVersion || undefined,
-      async (runtime) => runtime.inferStream !== undefined,
-    );
   }
 
   async #answerOnce({ model, message, request, scope }: Job, turn: Turn): Promise<void> {

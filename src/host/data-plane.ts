@@ -1,8 +1,11 @@
 import {
   type Call,
+  type CapLLM,
+  CapstanError,
+  type ChatRequest,
   type InferRequest,
   type InferResponse,
-  type Runtime,
+  type Part,
   type Tensor,
   type TensorSpec,
   toCapstanError,
@@ -83,17 +86,44 @@ export class ModelDataPlane implements DataPlane {
     }
   }
 
-  async withRuntime<T>(
+  streams(model: string, version: string | undefined): boolean {
+    return this.#parts.registry.find(model, version).runtime.inferStream !== undefined;
+  }
+
+  async *chat(
     model: string,
     version: string | undefined,
-    use: (runtime: Runtime) => Promise<T>,
-  ): Promise<T> {
+    request: ChatRequest,
+    call: Call,
+  ): AsyncGenerator<Part> {
     const generation = this.#parts.registry.find(model, version).acquire();
+    const started = performance.now();
     try {
-      return await use(generation.runtime);
+      yield* languageModel(generation).streamTokens(request, call);
+      this.#succeeded(generation, started);
+    } catch (error) {
+      throw this.#failed(generation, started, error);
     } finally {
       generation.release();
     }
+  }
+
+  embed(model: string, version: string | undefined, texts: readonly string[], call: Call) {
+    return this.#capability(model, version, "does not make embeddings", (llm) => llm.embed?.(texts, call));
+  }
+
+  passthrough(model: string, version: string | undefined, route: string, body: unknown, call: Call) {
+    const lack = `has no upstream that serves ${route}`;
+    return this.#capability(model, version, lack, (llm) => llm.passthrough?.(route, body, call));
+  }
+
+  languageModels() {
+    const names = [...this.#parts.registry.generations()]
+      .filter(({ runtime }) => runtime.llm !== undefined)
+      .map(({ spec }) => spec.name);
+    return [...new Set(names)].sort().map((name) => {
+      return { name, version: this.#parts.registry.find(name).spec.version };
+    });
   }
 
   signature(model: string, version: string | undefined): readonly TensorSpec[] | undefined {
@@ -132,6 +162,28 @@ export class ModelDataPlane implements DataPlane {
     );
   }
 
+  /** Uses what a language model may or may not be able to do, while its generation is held. */
+  async #capability<T>(
+    model: string,
+    version: string | undefined,
+    lack: string,
+    use: (llm: CapLLM) => Promise<T> | undefined,
+  ): Promise<T> {
+    const generation = this.#parts.registry.find(model, version).acquire();
+    const started = performance.now();
+    try {
+      const result = use(languageModel(generation));
+      if (result === undefined) throw new CapstanError("UNSUPPORTED", `Model '${model}' ${lack}`);
+      const value = await result;
+      this.#succeeded(generation, started);
+      return value;
+    } catch (error) {
+      throw this.#failed(generation, started, error);
+    } finally {
+      generation.release();
+    }
+  }
+
   #selected(model: string | undefined, version: string | undefined): Generation[] {
     const { registry } = this.#parts;
     if (!model) return [...registry.generations()];
@@ -152,6 +204,11 @@ export class ModelDataPlane implements DataPlane {
     this.#parts.metrics.inferred(generation.spec.name, generation.spec.version, false, ms / 1000);
     return toCapstanError(thrown);
   }
+}
+
+function languageModel({ runtime, spec }: Generation): CapLLM {
+  if (runtime.llm !== undefined) return runtime.llm;
+  throw new CapstanError("UNSUPPORTED", `Model '${spec.name}' is not a language model`);
 }
 
 /** Checks, runs and finishes one request; the times go into the model's statistics. */

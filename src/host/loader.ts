@@ -58,7 +58,6 @@ export class Loader {
       model: candidate.name,
       graph: this.#graph,
       plane: this.#plane,
-      find: (name) => this.#registry.find(name),
       resources,
     });
     const { source, options } = splitExtra(settings.parameters.extra);

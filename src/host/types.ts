@@ -1,10 +1,9 @@
 import type {
   Call,
-  ErrorCode,
+  ChatRequest,
   InferRequest,
-  InferResponse,
   Parameters,
-  Runtime,
+  Part,
   Tensor,
   TensorSpec,
 } from "../contracts/index.ts";
@@ -107,12 +106,27 @@ export interface DataPlane {
     request: InferRequest,
     call: Call,
   ): AsyncIterable<ModelResponse>;
-  /** A runtime's capability beyond infer (such as `llm`), used while the generation is held. */
-  withRuntime<T>(
+  /** Whether the model may give several answers to one request. */
+  streams(model: string, version: string | undefined): boolean;
+  /** The parts of a language model's answer. UNSUPPORTED for a model that is none. */
+  chat(model: string, version: string | undefined, request: ChatRequest, call: Call): AsyncIterable<Part>;
+  /** One vector for each text. */
+  embed(
     model: string,
     version: string | undefined,
-    use: (runtime: Runtime) => Promise<T>,
-  ): Promise<T>;
+    texts: readonly string[],
+    call: Call,
+  ): Promise<Float32Array[]>;
+  /** A route of a model's upstream that has no contract of its own. */
+  passthrough(
+    model: string,
+    version: string | undefined,
+    route: string,
+    body: unknown,
+    call: Call,
+  ): Promise<Response>;
+  /** The loaded language models, each with the version that answers, in order of their names. */
+  languageModels(): readonly { readonly name: string; readonly version: string }[];
   signature(model: string, version: string | undefined): readonly TensorSpec[] | undefined;
   serverMetadata(): ServerMetadata;
   serverReady(): boolean;
@@ -135,5 +149,3 @@ export interface RepositoryControl {
   /** Stops serving all versions; what is in flight is answered first. */
   unload(model: string, call: Call): Promise<void>;
 }
-
-export type { ErrorCode, InferRequest, InferResponse };

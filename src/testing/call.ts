@@ -13,6 +13,7 @@ export function testHost(overrides: Partial<Host> = {}): Host {
     new CapstanError("UNSUPPORTED", `testHost has no ${what}: give it as testHost({ ${what}: ... })`);
   return {
     runtime: () => Promise.reject(missing("runtime")),
+    adapter: () => Promise.reject(missing("adapter")),
     model: () => {
       throw missing("model");
     },

@@ -36,8 +36,9 @@ export function writeDecimal(buffer: Uint8Array, offset: number, integer: number
 }
 
 function padZeros(buffer: Uint8Array, offset: number, count: number): number {
-  buffer.fill(ZERO, offset, offset + count);
-  return offset + count;
+  let at = offset;
+  for (const end = offset + count; at < end; at++) buffer[at] = ZERO;
+  return at;
 }
 
 /** Digits with a point after the first `point` of them. */

@@ -131,7 +131,6 @@ describe("a model's view of its host", () => {
       model: "caller",
       graph: new ModelGraph(),
       plane: () => plane,
-      find: (name) => registry.find(name),
       resources: new AsyncDisposableStack(),
     });
 
@@ -151,6 +150,11 @@ describe("a model's view of its host", () => {
       { text: "hello" },
     ]);
     expect(await model.embed(["a"], call())).toEqual([new Float32Array([1, 2])]);
+    expect(plane.languageModels()).toEqual([{ name: "m", version: "1" }]);
+    await expect(plane.passthrough("m", undefined, "/v1/images", {}, call())).rejects.toMatchObject({
+      code: "UNSUPPORTED",
+      message: "Model 'm' has no upstream that serves /v1/images",
+    });
     expect(generation.leases).toBe(0);
   });
 

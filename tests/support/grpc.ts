@@ -60,8 +60,22 @@ export class FakePlane implements DataPlane {
     }
   }
 
-  async withRuntime<T>(model: string, version: string | undefined, use: (runtime: Runtime) => Promise<T>) {
-    return use(this.#find(model, version) as Runtime);
+  streams(model: string, version: string | undefined) {
+    return this.#find(model, version).inferStream !== undefined;
+  }
+
+  async *chat(): AsyncGenerator<never> {}
+
+  async embed() {
+    return [];
+  }
+
+  async passthrough() {
+    return new Response();
+  }
+
+  languageModels() {
+    return [];
   }
 
   signature(model: string, version: string | undefined) {

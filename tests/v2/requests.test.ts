@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { CapstanError, type TensorSpec } from "../../src/contracts/index.ts";
-import { checkModelName, decodeInferRequest, decodeJsonRequest } from "../../src/v2/index.ts";
+import {
+  checkModelName,
+  decodeInferRequest,
+  decodeJsonRequest,
+  readJsonElements,
+  readTensorData,
+  UNSAFE_INTEGER,
+} from "../../src/v2/index.ts";
 
 const FP32 = { name: "x", datatype: "FP32", shape: [1], data: [1] };
 const request = (input: object, more: object = {}) =>
@@ -45,6 +52,8 @@ describe("a request that is not one", () => {
     ["too few elements", request({ shape: [2] }), /'x'.*2.*1/],
     ["a product beyond counting", request({ shape: [2 ** 32, 2 ** 32] }), /'x'/],
     ["ragged data", request({ shape: [2, 2], data: [[1, 2], [3]] }), /'x'/],
+    ["a number among rows", request({ shape: [2, 2], data: [[1, 2], 3] }), /'x'.*3.*list/],
+    ["an output without a list", request({}, { outputs: {} }), /outputs/],
     ["more memory than there is", request({ shape: [2, 1e12], data: [[1], [2]] }), /'x'/],
     [
       "binary data without the header",
@@ -81,6 +90,12 @@ describe("a request that is not one", () => {
 });
 
 describe("a request", () => {
+  it("may hold any number of brackets inside its strings", () => {
+    const text = `"\\${"[".repeat(2 ** 20)}`;
+    const { inputs } = decode(request({ datatype: "BYTES", data: [text] }));
+    expect(String(inputs[0]?.data[0])).toBe(text);
+  });
+
   it("takes null for id, parameters and outputs as if they were not there", () => {
     const more = { id: null, parameters: null, outputs: null };
     expect(decode(request({ parameters: null }, more))).toEqual(decode(request({})));
@@ -165,6 +180,14 @@ describe("an element", () => {
   );
 });
 
+describe("readJsonElements", () => {
+  it("asks for JSON with all digits, and is content then", () => {
+    const read = (exact: boolean) => readJsonElements("INT64", [1], 1, [2 ** 60], "'x'", exact);
+    expect(refusal(() => read(false))).toBe(UNSAFE_INTEGER.message);
+    expect(refusal(() => read(true))).toMatch(/'x': element 0/);
+  });
+});
+
 describe("the binary extension", () => {
   const spec = (shape: number[], datatype: TensorSpec["datatype"] = "FP32"): TensorSpec[] => [
     { name: "x", datatype, shape },
@@ -188,6 +211,17 @@ describe("the binary extension", () => {
     expect(refusal(() => binary(4, 6))).toMatch(/2 bytes/);
     expect(refusal(() => binary(5, 5))).toMatch(/'x'.*4.*5/);
     expect(binary(4, 4).inputs[0]!.data).toEqual(new Float32Array(1));
+  });
+
+  it("refuses data in both places, and BYTES that end early or late", () => {
+    const both = request({ parameters: { binary_data_size: 4 } });
+    const body = Buffer.concat([Buffer.from(both), Buffer.alloc(4)]);
+    expect(refusal(() => decodeInferRequest(body, String(both.length)))).toMatch(/'x'.*both/);
+    const strings = (count: number) => () => readTensorData("BYTES", count, Buffer.alloc(8), "'x'");
+    expect(refusal(strings(1))).toMatch(/'x'.*4 bytes are left over/);
+    expect(refusal(strings(3))).toMatch(/'x'.*3 elements.*hold 2/);
+    expect(refusal(() => readTensorData("BYTES", 1, Buffer.alloc(3), "'x'"))).toMatch(/'x'.*beyond/);
+    expect(refusal(() => readTensorData("BOOL", 1, Buffer.of(2), "'x'"))).toMatch(/'x'.*2/);
   });
 
   it("takes a raw body as the one input, its variable dimension from its length (B5)", () => {

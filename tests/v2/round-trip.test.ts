@@ -133,6 +133,12 @@ describe("decode(encode(x)) = x", () => {
     expect(throughJson({ name: "x", datatype: "UINT32", shape: [data.length], data }).data).toEqual(data);
   });
 
+  it("more than fits one buffer", () => {
+    const data = Float32Array.from({ length: 50_000 }, (_, index) => index / 7);
+    const tensor: Tensor = { name: "x", datatype: "FP32", shape: [2, 25_000], data };
+    expect(throughJson(tensor).data).toEqual(data);
+  });
+
   it("numbers at any byte offset", () => {
     fc.assert(
       fc.property(fc.nat({ max: 8 }), fc.float({ noNaN: true }), (offset, value) => {

@@ -86,8 +86,21 @@ async function statsAreComplete(session: Session): Promise<void> {
   array(stats.batch_stats, "batch_stats");
 }
 
+/** Where the counts of the version that answers are, as there may be several. */
+async function statsPath(session: Session): Promise<string> {
+  const answer = expectOk(
+    await session.infer(session.target, { inputs: sampleInputs(session.target) }),
+    "infer",
+  );
+  const version = record(answer.json(), "the answer").model_version;
+  const model = modelPath(session.target.name);
+  return typeof version === "string" && version !== ""
+    ? `${model}/versions/${version}/stats`
+    : `${model}/stats`;
+}
+
 async function statsCount(session: Session): Promise<void> {
-  const path = `${modelPath(session.target.name)}/stats`;
+  const path = await statsPath(session);
   const before = await statsOf(session, path);
   for (let round = 0; round < REQUESTS; round += 1) {
     expectOk(await session.infer(session.target, { inputs: sampleInputs(session.target) }), "infer");
