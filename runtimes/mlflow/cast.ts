@@ -1,8 +1,8 @@
 import {
+  ARRAY_TYPES,
   type Datatype,
   invalid,
   type Tensor,
-  type TensorArrays,
   type TensorSpec,
 } from "../../src/contracts/index.ts";
 
@@ -41,20 +41,6 @@ type Converted =
   | "INT64"
   | "FP32"
   | "FP64";
-
-const ARRAYS: { [D in Converted]: new (length: number) => TensorArrays[D] } = {
-  BOOL: Uint8Array,
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  UINT64: BigUint64Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-  INT64: BigInt64Array,
-  FP32: Float32Array,
-  FP64: Float64Array,
-};
 
 /**
  * A column in the datatype its signature names. Allowed is what MLflow's `_enforce_mlflow_datatype` allows:
@@ -101,7 +87,7 @@ export function castable(from: Datatype, to: Datatype): boolean {
 export function castTo(tensor: Tensor, { datatype }: TensorSpec): Pick<Tensor, "datatype" | "data"> {
   if (tensor.datatype === datatype) return { datatype, data: tensor.data };
   const source = tensor.data as ArrayLike<number | bigint>;
-  const target = new ARRAYS[datatype as Converted](source.length) as Float64Array;
+  const target = new ARRAY_TYPES[datatype as Converted](source.length) as Float64Array;
   const long = target instanceof BigInt64Array || target instanceof BigUint64Array;
   const mustFit = KINDS[tensor.datatype].kind !== "f";
   for (let index = 0; index < source.length; index += 1) {
@@ -127,6 +113,6 @@ export function missing(from: TensorSpec, to: TensorSpec, rows: number): Tensor 
     );
   }
   const shape = to.shape.map((size, index) => (index === 0 ? rows : Math.abs(size)));
-  const data = new ARRAYS[datatype](shape.reduce((count, size) => count * size, 1)).fill(Number.NaN);
+  const data = new ARRAY_TYPES[datatype](shape.reduce((count, size) => count * size, 1)).fill(Number.NaN);
   return { name: to.name, datatype, shape, data };
 }

@@ -1,21 +1,6 @@
-import type { Datatype, TensorArrays, TensorData } from "../../src/contracts/index.ts";
+import { ARRAY_TYPES, type Datatype, type TensorData } from "../../src/contracts/index.ts";
 
 export type Element = number | bigint | boolean | string | Uint8Array;
-
-type Numeric = Exclude<Datatype, "BYTES" | "BOOL" | "FP16" | "BF16">;
-
-const ARRAYS = {
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  UINT64: BigUint64Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-  INT64: BigInt64Array,
-  FP32: Float32Array,
-  FP64: Float64Array,
-} as const satisfies { [D in Numeric]: new (length: number) => TensorArrays[D] };
 
 /**
  * Elements in the array of their datatype; an array that is it already is passed on.
@@ -25,7 +10,7 @@ export function toData(name: string, datatype: Datatype, elements: ArrayLike<Ele
   if (datatype === "BYTES") return Array.from(elements, (element, index) => toBytes(name, element, index));
   if (datatype === "BOOL") return Uint8Array.from(elements, (element, index) => toBool(name, element, index));
   if (datatype === "FP16" || datatype === "BF16") return toHalf(name, datatype, elements);
-  const Target = ARRAYS[datatype];
+  const Target = ARRAY_TYPES[datatype];
   if (elements instanceof Target) return elements;
   const target = new Target(elements.length);
   for (let index = 0; index < elements.length; index += 1) {

@@ -4,6 +4,7 @@ import { readBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Route, versioned } from "./route.ts";
 import { sendBytes, sendJson } from "./send.ts";
+import { sharedMemoryRoutes } from "./shared-memory.ts";
 
 /** Server, model and inference routes of the V2 / Open Inference Protocol. */
 export const v2Routes: Route[] = [
@@ -14,6 +15,7 @@ export const v2Routes: Route[] = [
   ...versioned({ method: "GET", path: "/v2/models/:model/config", handle: modelConfig }),
   ...versioned({ method: "GET", path: "/v2/models/:model/stats", handle: modelStatistics }),
   ...versioned({ method: "POST", path: "/v2/models/:model/infer", handle: infer }),
+  ...sharedMemoryRoutes,
 ];
 
 const OCTETS = "application/octet-stream";

@@ -42,8 +42,6 @@ export const LATER_MODEL_KEYS: readonly string[] = [
   "canary",
   "isolation",
   "workers",
-  "lazy",
-  "idle_unload",
 ];
 
 /** Variables whose names cannot stand for anything else. */
@@ -58,7 +56,6 @@ export const LATER_VARIABLE_MESSAGE = NOT_YET;
 
 /** Plugins that are named in settings and come with a later version. */
 export const LATER_PLUGINS: readonly string[] = [
-  "llm",
   ...["langchain", "llamaindex", "crew", "openai", "llama-cpp", "transformers"],
   ...["http", "s3", "unity-catalog", "mlflow", "redis", "delta", "sql"],
 ];

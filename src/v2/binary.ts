@@ -1,4 +1,5 @@
 import {
+  ARRAY_TYPES,
   DATATYPE_BYTES,
   type Datatype,
   invalid,
@@ -6,7 +7,6 @@ import {
   type TensorArrays,
   type TensorData,
 } from "../contracts/index.ts";
-import { ARRAY_TYPES } from "./arrays.ts";
 
 /**
  * The binary layout of V2, over HTTP and as gRPC raw contents: little-endian, row-major, BOOL one byte,

@@ -1,5 +1,11 @@
-import { type Datatype, elementCount, invalid, type Tensor, type TensorSpec } from "../contracts/index.ts";
-import { ARRAY_TYPES } from "./arrays.ts";
+import {
+  ARRAY_TYPES,
+  type Datatype,
+  elementCount,
+  invalid,
+  type Tensor,
+  type TensorSpec,
+} from "../contracts/index.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
 
 const FLOATS: ReadonlySet<Datatype> = new Set(["FP16", "BF16", "FP32", "FP64"]);

@@ -1,5 +1,4 @@
-import { type Datatype, invalid, type TensorData } from "../contracts/index.ts";
-import { ARRAY_TYPES } from "./arrays.ts";
+import { ARRAY_TYPES, type Datatype, invalid, type TensorData } from "../contracts/index.ts";
 import { EXACT_FILLS, FILLS, type Fill } from "./fills.ts";
 import { shown } from "./messages.ts";
 

@@ -1,7 +1,8 @@
 import { rename } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { IndexEntry } from "../../src/host/types.ts";
-import { eventually, IRIS_ROW, serve, TestRepository, type TestServer } from "../support/server.ts";
+import { eventually } from "../support/eventually.ts";
+import { IRIS_ROW, serve, TestRepository, type TestServer } from "../support/server.ts";
 
 let repository: TestRepository;
 let server: TestServer | undefined;

@@ -84,19 +84,6 @@ export async function serve(root: string, settings: Record<string, unknown> = {}
   };
 }
 
-/** Polls until `check` gives something other than undefined or false; fails after 10 s. */
-export async function eventually<T>(
-  check: () => Promise<T | undefined | false> | T | undefined | false,
-): Promise<T> {
-  const end = Date.now() + 10_000;
-  for (;;) {
-    const value = await check();
-    if (value !== undefined && value !== false) return value as T;
-    if (Date.now() > end) throw new Error("what was waited for did not happen within 10 s");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 /** One iris flower, as a V2 request body. */
 export const IRIS_ROW = {
   inputs: [{ name: "X", shape: [1, 4], datatype: "FP32", data: [6.3, 3.4, 5.6, 2.4] }],

@@ -177,7 +177,7 @@ const faults: readonly Fault[] = [
     "INVALID_ARGUMENT",
     /^Output 'sum' is given twice$/,
   ],
-  ["no inputs", { ...SUM, inputs: [] }, "INVALID_ARGUMENT", /./],
+  ["an output without a name", { ...SUM, outputs: ["sum", ""] }, "INVALID_ARGUMENT", /outputs\[1\]: 'name'/],
   ["an input without a name", { ...SUM, inputs: [fp32("", [1])] }, "INVALID_ARGUMENT", /name/],
   ["an id that is too long", { ...SUM, id: "x".repeat(5000) }, "INVALID_ARGUMENT", /'id' must be/],
   [
@@ -207,8 +207,9 @@ describe("what is refused has the number of the table and the same message by ev
     await expectRefused({ ...ask, headers: HEADERS }, code, message);
   });
 
-  /** What only happens on the way, so that the number of elements is counted in its own terms. */
+  /** What only one of them can tell: elements are counted, or bytes; gRPC has no list that is missing. */
   it.each<readonly [string, Ask, RegExp]>([
+    ["no inputs", { ...SUM, inputs: [] }, /inputs/],
     ["too few elements", { ...MATRIX, inputs: [fp32("x", [1, 2, 3], [1, 4])] }, /'x'.*\b4\b/],
     ["too many elements", { ...MATRIX, inputs: [fp32("x", [1, 2, 3, 4, 5], [1, 4])] }, /'x'.*\b4\b/],
   ])("%s, in the terms of each", async (_what, ask, message) => {
@@ -216,6 +217,18 @@ describe("what is refused has the number of the table and the same message by ev
       expect([transport.name, number]).toEqual([transport.name, numberOf(transport, "INVALID_ARGUMENT")]);
       expect(text).toMatch(message);
     }
+  });
+
+  it("shared memory", async () => {
+    for (const kind of ["systemsharedmemory", "cudasharedmemory"]) {
+      const overHttp = await transports.server.get(`/v2/${kind}/status`);
+      const shared = expect.stringContaining("does not use shared memory");
+      expect(overHttp).toEqual({ status: 501, body: { error: shared } });
+      const register = await transports.server.post(`/v2/${kind}/region/mine/register`, { byte_size: 8 });
+      expect(register).toEqual(overHttp);
+    }
+    const { code, details } = await transports.grpc.unary(service.SystemSharedMemoryStatus, {});
+    expect([code, details]).toEqual([12, expect.stringContaining("does not use shared memory")]);
   });
 
   it("a request that is too large names the setting, or its limit", async () => {

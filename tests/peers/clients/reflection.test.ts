@@ -19,6 +19,7 @@ describe.each(["v1", "v1alpha"])("a client that has only reflection %s", (versio
     expect(services.toSorted()).toEqual([
       "grpc.health.v1.Health",
       "grpc.reflection.v1.ServerReflection",
+      "grpc.reflection.v1alpha.ServerReflection",
       INFERENCE,
     ]);
     for (const service of services) expect((await client.describe(service)).methodsArray).not.toEqual([]);

@@ -79,8 +79,8 @@ export class ReflectionClient implements Disposable {
 
   /** Calls a method with one request and one answer, both as plain objects. */
   async call(service: protobuf.Service, name: string, request: Json): Promise<Json> {
-    const method = service.methods[name]!.resolve();
-    const [requestType, responseType] = [method.resolvedRequestType!, method.resolvedResponseType!];
+    const { resolvedRequestType: requestType, resolvedResponseType: responseType } = service.methods[name]!;
+    if (!requestType || !responseType) throw new Error(`the messages of ${name} are not described`);
     const body = Buffer.from(requestType.encode(requestType.fromObject(request)).finish());
     const path = `/${service.fullName.slice(1)}/${name}`;
     const { promise, resolve, reject } = Promise.withResolvers<Json>();

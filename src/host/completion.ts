@@ -1,0 +1,122 @@
+import {
+  CapstanError,
+  type Completion,
+  type CompletionChoice,
+  type FinishReason,
+  type Part,
+  type ToolCall,
+  type Usage,
+} from "../contracts/index.ts";
+
+export interface FoldedChoice extends CompletionChoice {
+  /** What the model thought aloud; "" when it did not. */
+  readonly reasoning: string;
+  /** The log probabilities of all text parts as one object, in the form the adapter gave them. */
+  readonly logprobs?: unknown;
+}
+
+export interface FoldedCompletion extends Completion {
+  readonly choices: readonly FoldedChoice[];
+}
+
+/**
+ * A whole answer from its parts. The choices are in order; the usage counts the input once.
+ * @throws CapstanError INTERNAL when the stream ends without a `finish` for each choice, and whatever `parts` throws.
+ */
+export async function foldParts(parts: AsyncIterable<Part>): Promise<FoldedCompletion> {
+  const fold = new CompletionFold();
+  for await (const part of parts) fold.add(part);
+  return fold.finish();
+}
+
+/** An answer that is put together while its parts go out. */
+export class CompletionFold {
+  readonly #choices = new Map<number, OpenChoice>();
+
+  add(part: Part): void {
+    const choice = this.#choice(part.choice);
+    if (part.type === "text") addText(choice, part.text, part.logprobs);
+    else if (part.type === "reasoning") choice.reasoning += part.text;
+    else if (part.type === "tool-call") choice.toolCalls.push(part.call);
+    else if (part.type === "finish") choice.end = { reason: part.reason, usage: part.usage };
+  }
+
+  /** The text of a choice so far. */
+  text(choice: number): string {
+    return this.#choices.get(choice)?.text ?? "";
+  }
+
+  /** @throws CapstanError INTERNAL unless every choice has its `finish`. */
+  finish(): FoldedCompletion {
+    const choices = [...this.#choices]
+      .sort(([a], [b]) => a - b)
+      .map(([index, choice]) => close(index, choice));
+    if (choices.length === 0) throw unfinished(0);
+    return {
+      choices: choices.map(({ choice }) => choice),
+      usage: totalUsage(choices.map(({ usage }) => usage)),
+    };
+  }
+
+  #choice(index: number): OpenChoice {
+    const known = this.#choices.get(index);
+    if (known !== undefined) return known;
+    const opened: OpenChoice = {
+      text: "",
+      reasoning: "",
+      toolCalls: [],
+      logprobs: undefined,
+      end: undefined,
+    };
+    this.#choices.set(index, opened);
+    return opened;
+  }
+}
+
+/** The usage of an answer from that of its choices: all were made from one input. */
+export function totalUsage(usages: readonly Usage[]): Usage {
+  return {
+    inputTokens: Math.max(0, ...usages.map(({ inputTokens }) => inputTokens)),
+    outputTokens: usages.reduce((sum, { outputTokens }) => sum + outputTokens, 0),
+  };
+}
+
+interface OpenChoice {
+  text: string;
+  reasoning: string;
+  readonly toolCalls: ToolCall[];
+  logprobs: unknown;
+  end: { readonly reason: FinishReason; readonly usage: Usage } | undefined;
+}
+
+function close(index: number, { end, logprobs, ...rest }: OpenChoice) {
+  if (end === undefined) throw unfinished(index);
+  const choice: FoldedChoice = {
+    ...rest,
+    reason: end.reason,
+    ...(logprobs === undefined ? {} : { logprobs }),
+  };
+  return { choice, usage: end.usage };
+}
+
+function unfinished(index: number): CapstanError {
+  return new CapstanError("INTERNAL", `The model's answer ended before its choice ${index} was finished`);
+}
+
+function addText(choice: OpenChoice, text: string, logprobs: unknown): void {
+  choice.text += text;
+  if (isRecord(logprobs)) choice.logprobs = joinLists(choice.logprobs, logprobs);
+}
+
+/** OpenAI's log probabilities are objects of lists, one entry for each token. */
+function joinLists(first: unknown, second: Record<string, unknown>): Record<string, unknown> {
+  const joined: Record<string, unknown> = isRecord(first) ? first : {};
+  for (const [key, value] of Object.entries(second)) {
+    const before = joined[key];
+    joined[key] = Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : (value ?? before);
+  }
+  return joined;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
