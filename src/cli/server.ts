@@ -9,11 +9,16 @@ import { scanRepository } from "../host/repository.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import { watchRepository } from "../host/watcher.ts";
 import { createApp } from "../http/app.ts";
+import { eventSourceRoutes } from "../http/event-source.ts";
+import { generateRoutes } from "../http/generate.ts";
 import { healthRoutes, metricsRoutes } from "../http/health.ts";
 import { mlflowRoutes } from "../http/mlflow.ts";
+import { openAIRoutes } from "../http/openai/routes.ts";
 import type { HttpParts } from "../http/parts.ts";
 import { repositoryRoutes } from "../http/repository.ts";
+import { cancelRoutes, RunningCalls } from "../http/running.ts";
 import { type Listening, listen } from "../http/server.ts";
+import { textRoutes } from "../http/text.ts";
 import { v2Routes } from "../http/v2.ts";
 import type { Environment } from "../settings/interpolate.ts";
 import type { ServerSettings } from "../settings/server.ts";
@@ -21,7 +26,13 @@ import { logControl } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 
 /** The protocol extensions that work here; clients choose by them (V2 server metadata). */
-const EXTENSIONS = ["binary_tensor_data", "model_repository", "model_configuration", "statistics"];
+const EXTENSIONS = [
+  "binary_tensor_data",
+  "model_repository",
+  "model_configuration",
+  "statistics",
+  "generate",
+];
 
 export interface RunningServer {
   readonly http: Listening;
@@ -53,6 +64,7 @@ export async function startServer(
     metrics,
     settings,
     log,
+    running: new RunningCalls(),
     stopping: () => closing.signal.aborted,
   };
   opened.defer(() => reconciler.close());
@@ -122,6 +134,11 @@ function listenForModels(parts: HttpParts): Promise<Listening> {
     ...repositoryRoutes,
     ...healthRoutes,
     ...mlflowRoutes,
+    ...generateRoutes,
+    ...eventSourceRoutes,
+    ...cancelRoutes,
+    ...openAIRoutes,
+    ...textRoutes(settings.metrics_endpoint),
     ...metricsRoutes(settings.metrics_endpoint),
   ];
   return listen(createApp(routes, parts), { host: settings.host, port: settings.http_port }, settings);

@@ -49,6 +49,7 @@ async function generateFile({ name, root }: ProtoFile): Promise<[string, string]
 const KNOWN_AS: Readonly<Record<string, string>> = {
   health: "grpc/health/v1/health.proto",
   inference: "grpc_service.proto",
+  llm: "capstan/llm/v1/llm.proto",
   reflection: "grpc/reflection/v1/reflection.proto",
 };
 

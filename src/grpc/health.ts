@@ -3,7 +3,7 @@ import type { Server } from "@grpc/grpc-js";
 import { CapstanError } from "../contracts/index.ts";
 import { Exchange, type OutgoingStream } from "./exchange.ts";
 import { grpc } from "./generated/health.js";
-import { GRPCInferenceService, Health } from "./generated/services.ts";
+import { GRPCInferenceService, Health, LLMService } from "./generated/services.ts";
 import { Outlet } from "./outlet.ts";
 import type { GrpcParts } from "./parts.ts";
 import { addServerStream, addUnary, decodeRequest } from "./rpc.ts";
@@ -12,7 +12,10 @@ import { requestIdMetadata, statusOf } from "./status.ts";
 const { NOT_SERVING, SERVICE_UNKNOWN, SERVING } = grpc.health.v1.HealthCheckResponse.ServingStatus;
 
 /** "" is the server as a whole. */
-const SERVICES: readonly string[] = ["", serviceOf(GRPCInferenceService.ModelInfer), serviceOf(Health.Check)];
+const SERVICES: readonly string[] = [
+  "",
+  ...[GRPCInferenceService.ModelInfer, LLMService.ChatCompletion, Health.Check].map(serviceOf),
+];
 
 /** How often a watched status is looked at. */
 const WATCH_MS = 500;

@@ -2,12 +2,19 @@ import {
   elementCount,
   type InferRequest,
   invalid,
-  isDatatype,
   type Parameters,
   type RequestedOutput,
   type Tensor,
 } from "../contracts/index.ts";
 import { readTensorData } from "../v2/binary.ts";
+import {
+  readDatatype,
+  readId,
+  readName,
+  readShape,
+  refuseExtensions,
+  refuseTwice,
+} from "../v2/request-fields.ts";
 import type { inference } from "./generated/inference.js";
 import { readParameters } from "./parameters.ts";
 import { readTypedContents } from "./typed-contents.ts";
@@ -28,12 +35,15 @@ export function readInferRequest(message: Message): InferRequest {
       `raw_input_contents has ${raw.length} elements for ${inputs.length} inputs; each input needs one`,
     );
   }
-  return {
-    id: message.id || undefined,
+  const request: InferRequest = {
+    id: readId(message.id || undefined),
     parameters: readParameters(message.parameters, "The request"),
-    inputs: inputs.map((input, index) => readInput(input, raw[index])),
+    inputs: inputs.map((input, index) => readInput(input, index, raw[index])),
     outputs: outputs.length > 0 ? outputs.map(readOutput) : undefined,
   };
+  refuseTwice(request.inputs, "Input");
+  if (request.outputs) refuseTwice(request.outputs, "Output");
+  return request;
 }
 
 /** A request that came raw is answered raw (V2 gRPC). */
@@ -41,35 +51,34 @@ export function isRaw(message: Message): boolean {
   return message.rawInputContents.length > 0;
 }
 
-function readInput(input: InputMessage, raw: Uint8Array | undefined): Tensor {
-  const { name, datatype, contents } = input;
+function readInput(input: InputMessage, index: number, raw: Uint8Array | undefined): Tensor {
+  const { contents } = input;
+  const name = readName(input.name, `inputs[${index}]`);
   const where = `Input '${name}'`;
-  if (!isDatatype(datatype)) throw invalid(`${where}: '${datatype}' is not a V2 datatype`);
+  const datatype = readDatatype(input.datatype, where);
+  const parameters = someParameters(input.parameters, where);
   if (raw && contents) throw invalid(`${where} has both contents and raw_input_contents; send one of them`);
-  const shape = readShape(input.shape, where);
+  const shape = readShape(input.shape.map(Number), where);
   const count = elementCount(shape);
   const data = raw
     ? readTensorData(datatype, count, raw, where)
     : readTypedContents(datatype, contents, count, where);
-  return { name, datatype, shape, data, parameters: someParameters(input.parameters, where) };
+  return { name, datatype, shape, data, parameters };
 }
 
-function readShape(shape: readonly bigint[], where: string): number[] {
-  return shape.map((given) => {
-    const dimension = Number(given);
-    if (dimension >= 0 && Number.isSafeInteger(dimension)) return dimension;
-    throw invalid(`${where}: ${given} is not a dimension; dimensions are integers from 0`);
-  });
-}
-
-function readOutput({
-  name,
-  parameters,
-}: inference.ModelInferRequest.InferRequestedOutputTensor): RequestedOutput {
+function readOutput(
+  { name, parameters }: inference.ModelInferRequest.InferRequestedOutputTensor,
+  index: number,
+): RequestedOutput {
+  readName(name, `outputs[${index}]`);
   return { name, parameters: someParameters(parameters, `Output '${name}'`) };
 }
 
 function someParameters(sent: Message["parameters"], where: string): Parameters | undefined {
-  for (const _ in sent) return readParameters(sent, where);
+  for (const _ in sent) {
+    const parameters = readParameters(sent, where);
+    refuseExtensions(parameters, where);
+    return parameters;
+  }
   return undefined;
 }

@@ -10,17 +10,26 @@ const MAX_WAITING_MESSAGES = 16;
  */
 export class Outlet {
   readonly #stream: OutgoingStream | DuplexStream;
+  readonly #over: AbortSignal | undefined;
   #waitingBytes = 0;
   #waitingMessages = 0;
   #change: PromiseWithResolvers<void> | undefined;
 
-  constructor(stream: OutgoingStream | DuplexStream) {
+  /** @param over aborts when nothing more is to be sent. */
+  constructor(stream: OutgoingStream | DuplexStream, over?: AbortSignal) {
     this.#stream = stream;
-    stream.once("close", () => this.#changed());
+    this.#over = over;
+    const changed = () => this.#changed();
+    over?.addEventListener("abort", changed);
+    stream.once("close", () => {
+      over?.removeEventListener("abort", changed);
+      changed();
+    });
   }
 
-  /** False once the client is gone or the stream has ended. */
+  /** False once the client is gone, the stream has ended, or nothing more is to be sent. */
   get open(): boolean {
+    if (this.#over?.aborted) return false;
     return !this.#stream.cancelled && !this.#stream.destroyed && !this.#stream.writableEnded;
   }
 

@@ -4,6 +4,7 @@ import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import type { ServerSettings } from "../settings/server.ts";
 import { GrpcMetrics } from "../telemetry/grpc-metrics.ts";
 import { addHealth } from "./health.ts";
+import { addLanguageModelMethods } from "./llm.ts";
 import { addSettingsMethods } from "./log-settings.ts";
 import { addModelMethods } from "./models.ts";
 import { observe } from "./observe.ts";
@@ -37,6 +38,7 @@ export async function listenGrpc(parts: GrpcParts, address: Address): Promise<Gr
   const server = new Server(serverOptions(parts));
   addModelMethods(server, parts);
   addStreamInfer(server, parts, stopping.signal);
+  addLanguageModelMethods(server, parts);
   addRepositoryMethods(server, parts);
   addSettingsMethods(server, parts);
   addRefusals(server, parts);

@@ -108,12 +108,14 @@ function addText(choice: OpenChoice, text: string, logprobs: unknown): void {
   if (isRecord(logprobs)) choice.logprobs = joinLists(choice.logprobs, logprobs);
 }
 
-/** OpenAI's log probabilities are objects of lists, one entry for each token. */
+/** OpenAI's log probabilities are objects of lists, one entry for each token. `first` is added to. */
 function joinLists(first: unknown, second: Record<string, unknown>): Record<string, unknown> {
   const joined: Record<string, unknown> = isRecord(first) ? first : {};
   for (const [key, value] of Object.entries(second)) {
     const before = joined[key];
-    joined[key] = Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : (value ?? before);
+    if (!Array.isArray(value)) joined[key] = value ?? before ?? null;
+    else if (Array.isArray(before)) before.push(...(value as unknown[]));
+    else joined[key] = [...(value as unknown[])];
   }
   return joined;
 }

@@ -12,6 +12,7 @@ import {
 } from "../contracts/index.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { encodeContent, selectOutputs } from "../v2/index.ts";
+import type { Admission } from "./admission.ts";
 import { throwIfOver } from "./call.ts";
 import { checkRequest } from "./check-request.ts";
 import type { Generation } from "./generation.ts";
@@ -41,23 +42,13 @@ export class ModelDataPlane implements DataPlane {
     this.#parts = parts;
   }
 
-  async infer(
+  infer(
     model: string,
     version: string | undefined,
     request: InferRequest,
     call: Call,
   ): Promise<ModelResponse> {
-    const generation = this.#parts.registry.find(model, version).acquire();
-    const started = performance.now();
-    try {
-      const response = await execute(generation, request, call, started);
-      this.#succeeded(generation, started);
-      return response;
-    } catch (error) {
-      throw this.#failed(generation, started, error);
-    } finally {
-      generation.release();
-    }
+    return this.#work(model, version, call, (generation) => execute(generation, request, call));
   }
 
   async *inferStream(
@@ -65,56 +56,31 @@ export class ModelDataPlane implements DataPlane {
     version: string | undefined,
     request: InferRequest,
     call: Call,
-  ): AsyncIterable<ModelResponse> {
-    const generation = this.#parts.registry.find(model, version);
-    if (generation.runtime.inferStream === undefined) {
-      yield await this.infer(model, version, request, call);
-      return;
-    }
-    generation.acquire();
-    const started = performance.now();
-    try {
-      const checked = checkRequest(generation.runtime, request);
-      for await (const response of generation.runtime.inferStream(checked, call)) {
-        yield finish(generation, checked, response);
-      }
-      this.#succeeded(generation, started);
-    } catch (error) {
-      throw this.#failed(generation, started, error);
-    } finally {
-      generation.release();
-    }
+  ): AsyncGenerator<ModelResponse> {
+    if (this.streams(model, version)) {
+      yield* this.#stream(model, version, call, (generation) => answers(generation, request, call));
+    } else yield await this.infer(model, version, request, call);
   }
 
   streams(model: string, version: string | undefined): boolean {
     return this.#parts.registry.find(model, version).runtime.inferStream !== undefined;
   }
 
-  async *chat(
-    model: string,
-    version: string | undefined,
-    request: ChatRequest,
-    call: Call,
-  ): AsyncGenerator<Part> {
-    const generation = this.#parts.registry.find(model, version).acquire();
-    const started = performance.now();
-    try {
-      yield* languageModel(generation).streamTokens(request, call);
-      this.#succeeded(generation, started);
-    } catch (error) {
-      throw this.#failed(generation, started, error);
-    } finally {
-      generation.release();
-    }
+  chat(model: string, version: string | undefined, request: ChatRequest, call: Call): AsyncGenerator<Part> {
+    return this.#stream(model, version, call, (generation) => {
+      return languageModel(generation).streamTokens(request, call);
+    });
   }
 
   embed(model: string, version: string | undefined, texts: readonly string[], call: Call) {
-    return this.#capability(model, version, "does not make embeddings", (llm) => llm.embed?.(texts, call));
+    return this.#capability(model, version, call, "does not make embeddings", (llm) => {
+      return llm.embed?.(texts, call);
+    });
   }
 
   passthrough(model: string, version: string | undefined, route: string, body: unknown, call: Call) {
     const lack = `has no upstream that serves ${route}`;
-    return this.#capability(model, version, lack, (llm) => llm.passthrough?.(route, body, call));
+    return this.#capability(model, version, call, lack, (llm) => llm.passthrough?.(route, body, call));
   }
 
   languageModels() {
@@ -162,24 +128,62 @@ export class ModelDataPlane implements DataPlane {
     );
   }
 
-  /** Uses what a language model may or may not be able to do, while its generation is held. */
-  async #capability<T>(
+  /** Uses what a language model may or may not be able to do. */
+  #capability<T>(
     model: string,
     version: string | undefined,
+    call: Call,
     lack: string,
     use: (llm: CapLLM) => Promise<T> | undefined,
   ): Promise<T> {
-    const generation = this.#parts.registry.find(model, version).acquire();
-    const started = performance.now();
-    try {
+    return this.#work(model, version, call, (generation) => {
       const result = use(languageModel(generation));
       if (result === undefined) throw new CapstanError("UNSUPPORTED", `Model '${model}' ${lack}`);
-      const value = await result;
+      return result;
+    });
+  }
+
+  /** Holds a generation, and a place in it, while one answer is made; counts what came of it. */
+  async #work<T>(
+    model: string,
+    version: string | undefined,
+    call: Call,
+    run: (generation: Generation) => Promise<T>,
+  ): Promise<T> {
+    const generation = this.#parts.registry.find(model, version).acquire();
+    const started = performance.now();
+    let admitted = false;
+    try {
+      if (generation.admission) admitted = await admit(generation, generation.admission, call);
+      const result = await run(generation);
       this.#succeeded(generation, started);
-      return value;
+      return result;
     } catch (error) {
       throw this.#failed(generation, started, error);
     } finally {
+      if (admitted) generation.admission!.leave();
+      generation.release();
+    }
+  }
+
+  /** As {@link #work}, for answers that come in parts; leaving early lets go as well. */
+  async *#stream<T>(
+    model: string,
+    version: string | undefined,
+    call: Call,
+    run: (generation: Generation) => AsyncIterable<T>,
+  ): AsyncGenerator<T> {
+    const generation = this.#parts.registry.find(model, version).acquire();
+    const started = performance.now();
+    let admitted = false;
+    try {
+      if (generation.admission) admitted = await admit(generation, generation.admission, call);
+      yield* run(generation);
+      this.#succeeded(generation, started);
+    } catch (error) {
+      throw this.#failed(generation, started, error);
+    } finally {
+      if (admitted) generation.admission!.leave();
       generation.release();
     }
   }
@@ -211,8 +215,23 @@ function languageModel({ runtime, spec }: Generation): CapLLM {
   throw new CapstanError("UNSUPPORTED", `Model '${spec.name}' is not a language model`);
 }
 
+async function admit(generation: Generation, admission: Admission, call: Call): Promise<true> {
+  const arrived = performance.now();
+  await admission.enter(call);
+  generation.statistics.queued(performance.now() - arrived);
+  return true;
+}
+
+async function* answers(generation: Generation, request: InferRequest, call: Call) {
+  const checked = checkRequest(generation.runtime, request);
+  for await (const response of generation.runtime.inferStream!(checked, call)) {
+    yield finish(generation, checked, response);
+  }
+}
+
 /** Checks, runs and finishes one request; the times go into the model's statistics. */
-async function execute(generation: Generation, request: InferRequest, call: Call, started: number) {
+async function execute(generation: Generation, request: InferRequest, call: Call): Promise<ModelResponse> {
+  const started = performance.now();
   const checked = checkRequest(generation.runtime, request);
   const prepared = performance.now();
   throwIfOver(call);

@@ -1,5 +1,6 @@
 import type { ModelSpec, Runtime } from "../contracts/index.ts";
 import type { ModelSettings } from "../settings/model.ts";
+import type { Admission } from "./admission.ts";
 import type { Statistics } from "./statistics.ts";
 
 /** What a loaded model version is made of. */
@@ -10,6 +11,8 @@ export interface GenerationParts {
   readonly raw: Readonly<Record<string, unknown>>;
   readonly runtime: Runtime;
   readonly statistics: Statistics;
+  /** Absent: every request is let in at once. */
+  readonly admission?: Admission | undefined;
   /** What else goes when the generation does, such as fetched files. */
   readonly resources: AsyncDisposableStack;
 }
@@ -27,6 +30,7 @@ export class Generation {
   readonly raw: Readonly<Record<string, unknown>>;
   readonly runtime: Runtime;
   readonly statistics: Statistics;
+  readonly admission: Admission | undefined;
   readonly #resources: AsyncDisposableStack;
   #leases = 0;
   #idle: (() => void) | undefined;
@@ -38,6 +42,7 @@ export class Generation {
     this.raw = parts.raw;
     this.runtime = parts.runtime;
     this.statistics = parts.statistics;
+    this.admission = parts.admission;
     this.#resources = parts.resources;
   }
 

@@ -6,6 +6,7 @@ import {
   type RuntimePlugin,
 } from "../contracts/index.ts";
 import type { ModelSettings } from "../settings/model.ts";
+import { Admission } from "./admission.ts";
 import { absoluteUri, materialise } from "./artifacts.ts";
 import { runCases } from "./cases.ts";
 import { Generation } from "./generation.ts";
@@ -36,11 +37,15 @@ export class Loader {
    */
   async load(candidate: Candidate, config: string | undefined, call: Call): Promise<Generation> {
     if (candidate.settings === undefined) throw candidate.error ?? unreadable(candidate);
-    await using resources = new AsyncDisposableStack();
+    const resources = new AsyncDisposableStack();
+    await using unfinished = new AsyncDisposableStack();
+    unfinished.use(resources);
     try {
       const plugin = await loadPlugin("runtime", candidate.settings.implementation, candidate.folder);
       const settings = tuned(candidate.settings, config, plugin);
       const generation = await this.#build(candidate, settings, plugin, resources, call);
+      // From here on the generation owns them, and its plugins may go on adding to them.
+      unfinished.move();
       return generation;
     } catch (cause) {
       throw isCapstanError(cause) ? cause : unexpected(cause);
@@ -60,7 +65,7 @@ export class Loader {
       plane: this.#plane,
       resources,
     });
-    const { source, options } = splitExtra(settings.parameters.extra);
+    const { source, options, admission: limits } = splitExtra(settings.parameters.extra);
     const described = describe(candidate, settings);
     const spec =
       plugin.uri === "address" ? described : await withArtifact(described, source, host, resources, call);
@@ -76,7 +81,9 @@ export class Loader {
     call.signal.throwIfAborted();
     const statistics = this.#registry.statistics(spec.name, spec.version);
     const raw = candidate.raw ?? {};
-    return new Generation({ spec, settings, raw, runtime, statistics, resources: resources.move() });
+    const admission = limits && new Admission(limits);
+    const parts = { spec, settings, raw, runtime, statistics, admission };
+    return new Generation({ ...parts, resources });
   }
 }
 

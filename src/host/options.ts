@@ -1,8 +1,10 @@
 import { CapstanError, type ErrorCode, type OptionsIssue, type OptionsSchema } from "../contracts/index.ts";
+import { milliseconds } from "../settings/fields.ts";
 import { LATER_MODEL_KEYS } from "../settings/later.ts";
 import type { ModelSettings } from "../settings/model.ts";
 import { type Finding, keyText } from "../settings/problems.ts";
 import { strictFindings } from "../settings/validate.ts";
+import type { AdmissionLimits } from "./admission.ts";
 
 /** Someone who reads keys of `parameters.extra`. */
 export interface OptionsOwner {
@@ -95,13 +97,16 @@ export interface SplitExtra {
   /** The resolver's options: `extra.source` without what the host reads itself. */
   readonly source: Readonly<Record<string, unknown>>;
   readonly reload: "swap" | "recreate";
+  /** Absent: the model takes every request at once. */
+  readonly admission?: AdmissionLimits;
   /** The options of the runtime and its adapter. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
 /** Takes the host's own keys out of `parameters.extra`. */
 export function splitExtra(extra: ModelSettings["parameters"]["extra"]): SplitExtra {
-  const { source = {}, reload = "swap", ...options } = extra;
+  const { source = {}, reload = "swap", admission, ...options } = extra;
   const { poll: _, trust_code: __, ...resolver } = source;
-  return { source: resolver, reload, options };
+  const limits = admission && { ...admission, timeout: milliseconds(admission.timeout) };
+  return { source: resolver, reload, admission: limits, options };
 }

@@ -1,4 +1,12 @@
-import type { Call, CapLLM, Host, ModelClient, ModelSpec, Runtime } from "../contracts/index.ts";
+import {
+  type Call,
+  type CapLLM,
+  CapstanError,
+  type Host,
+  type ModelClient,
+  type ModelSpec,
+  type Runtime,
+} from "../contracts/index.ts";
 import { fetchInto } from "./artifacts.ts";
 import type { ModelGraph } from "./model-graph.ts";
 import { parseOptions } from "./options.ts";
@@ -33,6 +41,9 @@ export class PluginHost implements Host {
   }
 
   model(name: string): ModelClient {
+    if (this.#parts.resources.disposed) {
+      throw new CapstanError("NOT_READY", `Model '${this.#parts.model}' is gone, and can call no other`);
+    }
     this.#parts.resources.use(this.#parts.graph.connect(this.#parts.model, name));
     return new InProcessModel(name, this.#parts.plane());
   }

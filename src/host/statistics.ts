@@ -48,6 +48,11 @@ export class Statistics {
     add(this.#stats.fail, ms);
   }
 
+  /** A request that waited for its turn. */
+  queued(ms: number): void {
+    add(this.#stats.queue, ms);
+  }
+
   executed(times: ExecutionTimes): void {
     this.#executions += 1;
     this.#rows += times.rows;

@@ -3,9 +3,10 @@ import type { Log, Parameters } from "../contracts/index.ts";
 import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
 import type { Caller } from "../host/local-caller.ts";
 import type { HttpParts } from "./parts.ts";
+import type { RunningCall } from "./running.ts";
 
 /** One HTTP request and its answer. */
-export class Exchange implements Caller {
+export class Exchange implements Caller, RunningCall {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly params: Readonly<Record<string, string>>;
@@ -53,18 +54,27 @@ export class Exchange implements Caller {
    * passes.
    */
   call(parameters?: Parameters): CallScope {
-    this.#scope ??= openCall({
-      requestId: this.requestId,
-      log: this.parts.log,
-      parameters,
-      header: (name) => this.header(name),
-    });
+    if (this.#scope === undefined) {
+      this.#scope = openCall({
+        requestId: this.requestId,
+        log: this.parts.log,
+        parameters,
+        header: (name) => this.header(name),
+      });
+      this.parts.running.add(this);
+    }
     return this.#scope;
+  }
+
+  /** Stops the work; the answer says why. */
+  cancel(reason: string): void {
+    this.#scope?.cancel(reason);
   }
 
   /** Called once the answer is out, or the client is gone. */
   close(): void {
     if (!this.response.writableFinished) this.#scope?.cancel("The client closed the connection");
     this.#scope?.end();
+    this.parts.running.delete(this);
   }
 }

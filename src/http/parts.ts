@@ -2,6 +2,7 @@ import type { Log } from "../contracts/index.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { RunningCalls } from "./running.ts";
 
 /** What the HTTP routes are made of. */
 export interface HttpParts {
@@ -10,6 +11,7 @@ export interface HttpParts {
   readonly metrics: Metrics;
   readonly settings: ServerSettings;
   readonly log: Log;
+  readonly running: RunningCalls;
   /** True once the server is stopping: connections are closed after their answer. */
   readonly stopping: () => boolean;
 }

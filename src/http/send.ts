@@ -1,6 +1,7 @@
 import { promisify } from "node:util";
 import zlib from "node:zlib";
-import { type CapstanError, ERROR_TABLE, toCapstanError } from "../contracts/index.ts";
+import { type CapstanError, ERROR_TABLE } from "../contracts/index.ts";
+import { errorBody, reportError } from "./error-body.ts";
 import type { Exchange } from "./exchange.ts";
 
 const gzip = promisify(zlib.gzip);
@@ -15,7 +16,7 @@ const SMALLEST_COMPRESSED = 1024;
  */
 const LARGEST_TEXT = 64 * 1024;
 
-type Headers = Record<string, string | number>;
+export type Headers = Record<string, string | number>;
 
 /** A JSON answer. Values are small and made by us: tensors are written by the V2 codec instead. */
 export function sendJson(
@@ -60,20 +61,10 @@ function acceptedCoding(exchange: Exchange): "gzip" | "deflate" | undefined {
   return takes("deflate") ? "deflate" : undefined;
 }
 
-/** Answers with an error in the form of the V2 protocol, and logs those that are ours. */
+/** Answers with an error in the form of the route's protocol, and logs those that are ours. */
 export function sendError(exchange: Exchange, thrown: unknown): Promise<void> {
-  const error = toCapstanError(thrown);
-  const { http: status } = ERROR_TABLE[error.code];
-  const fields = { request_id: exchange.requestId, route: exchange.route, code: error.code };
-  if (error.code === "INTERNAL") exchange.log.error({ ...fields, err: error.cause ?? error }, error.message);
-  else exchange.log.debug(fields, error.message);
-  return sendJson(exchange, status, { error: shownMessage(exchange, error) }, retryHeaders(error));
-}
-
-/** What broke inside is for the log; a caller gets the id to find it by. */
-function shownMessage(exchange: Exchange, error: CapstanError): string {
-  if (error.code !== "INTERNAL" || exchange.parts.settings.debug) return error.message;
-  return `Internal error; the server's log has it under request id ${exchange.requestId}`;
+  const error = reportError(exchange, thrown);
+  return sendJson(exchange, ERROR_TABLE[error.code].http, errorBody(exchange, error), retryHeaders(error));
 }
 
 function retryHeaders(error: CapstanError): Headers {

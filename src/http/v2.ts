@@ -1,4 +1,4 @@
-import { CapstanError } from "../contracts/index.ts";
+import { CapstanError, type InferRequest } from "../contracts/index.ts";
 import { checkModelName, decodeInferRequest, encodeInferResponse } from "../v2/index.ts";
 import { readBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
@@ -19,6 +19,8 @@ export const v2Routes: Route[] = [
 ];
 
 const OCTETS = "application/octet-stream";
+/** Of V2's binary tensor extension. */
+export const HEADER_LENGTH = "inference-header-content-length";
 
 function serverMetadata(x: Exchange): Promise<void> {
   return sendJson(x, 200, x.parts.plane.serverMetadata());
@@ -49,20 +51,26 @@ function modelStatistics(x: Exchange): Promise<void> {
 }
 
 async function infer(x: Exchange): Promise<void> {
+  checkMediaType(x);
+  x.parts.plane.signature(modelOf(x), x.params.version);
+  return answerInfer(x, await readBody(x.request, x.parts.settings.max_body_bytes));
+}
+
+/** An inference request out of a body that was read. */
+export function inferRequestOf(x: Exchange, body: Buffer): InferRequest {
+  const signature = x.parts.plane.signature(modelOf(x), x.params.version);
+  return decodeInferRequest(body, x.header(HEADER_LENGTH), signature);
+}
+
+/** Answers an inference request out of a body that was read. */
+export async function answerInfer(x: Exchange, body: Buffer): Promise<void> {
   const [model, version] = [modelOf(x), x.params.version];
-  const { plane, settings } = x.parts;
-  const headerLength = x.header("inference-header-content-length");
-  checkMediaType(x, headerLength);
-  const signature = plane.signature(model, version);
-  const request = decodeInferRequest(
-    await readBody(x.request, settings.max_body_bytes),
-    headerLength,
-    signature,
-  );
+  const { plane } = x.parts;
+  const request = inferRequestOf(x, body);
   const response = await plane.infer(model, version, request, x.call(request.parameters));
   const encoded = encodeInferResponse(response, request);
   const headers: Record<string, string | number> = { "content-type": encoded.contentType };
-  if (encoded.headerLength !== undefined) headers["inference-header-content-length"] = encoded.headerLength;
+  if (encoded.headerLength !== undefined) headers[HEADER_LENGTH] = encoded.headerLength;
   return sendBytes(x, 200, encoded.body, headers);
 }
 
@@ -75,7 +83,8 @@ export function modelOf(x: Exchange): string {
 }
 
 /** JSON, or octets with the length of the JSON in front. A request without a type is taken by its header. */
-function checkMediaType(x: Exchange, headerLength: string | undefined): void {
+export function checkMediaType(x: Exchange): void {
+  const headerLength = x.header(HEADER_LENGTH);
   const type = x.header("content-type")?.split(";", 1).join("").trim().toLowerCase();
   if (type === undefined || type === "application/json" || type.endsWith("+json")) return;
   if (type === OCTETS && headerLength !== undefined) return;

@@ -74,13 +74,14 @@ function decoded(text: string): unknown {
 }
 
 /** The names that LLM gateways are started with. They are common words, so only fitting values count. */
-function bareSettings({ HOST, PORT, LOG_LEVEL, METRICS_ENABLED }: Environment): Setting[] {
+function bareSettings({ HOST, PORT, LOG_LEVEL, METRICS_ENABLED, DEFAULT_MODEL }: Environment): Setting[] {
   const settings: Setting[] = [];
   const set = (key: string, value: unknown, from: string) => settings.push({ path: [key], value, from });
   if (HOST && (isIP(HOST) !== 0 || HOST === "localhost")) set("host", HOST, "HOST");
   if (PORT && !isServiceLink(PORT)) set("http_port", PORT, "PORT");
   if (LOG_LEVEL) set("log_level", LOG_LEVEL, "LOG_LEVEL");
   if (/^(false|0|no|off)$/i.test(METRICS_ENABLED ?? "")) set("metrics_endpoint", null, "METRICS_ENABLED");
+  if (DEFAULT_MODEL) set("default_model", DEFAULT_MODEL, "DEFAULT_MODEL");
   return settings;
 }
 

@@ -13,13 +13,11 @@ export const LATER_SERVER_KEYS: Readonly<Record<string, string>> = {
   completion_cache: NOT_YET,
   inference_log: NOT_YET,
   memory: NOT_YET,
-  stream_heartbeat: NOT_YET,
   resume_grace: NOT_YET,
   notify_secret: NOT_YET,
   tracing_server: NOT_YET,
   cache_enabled: NOT_YET,
   cache_size: NOT_YET,
-  default_model: NOT_YET,
   kafka_enabled: "has no effect: this server does not read Kafka; send the messages to its HTTP or gRPC port",
   kafka_servers: "has no effect: this server does not read Kafka; send the messages to its HTTP or gRPC port",
   kafka_topic_input:
@@ -36,21 +34,10 @@ export const LATER_SERVER_KEYS: Readonly<Record<string, string>> = {
 };
 
 /** Keys of `parameters.extra` that will be the host's. They are refused: a limit that is not kept is a fault. */
-export const LATER_MODEL_KEYS: readonly string[] = [
-  "admission",
-  "memory",
-  "canary",
-  "isolation",
-  "workers",
-];
+export const LATER_MODEL_KEYS: readonly string[] = ["memory", "canary", "isolation", "workers"];
 
 /** Variables whose names cannot stand for anything else. */
-export const LATER_VARIABLES: readonly string[] = [
-  "CAPSTAN_ADMIN_KEY",
-  "DEFAULT_MODEL",
-  "VLLM_URL",
-  "LLAMA_MODEL_PATH",
-];
+export const LATER_VARIABLES: readonly string[] = ["CAPSTAN_ADMIN_KEY", "VLLM_URL", "LLAMA_MODEL_PATH"];
 
 export const LATER_VARIABLE_MESSAGE = NOT_YET;
 

@@ -26,6 +26,14 @@ const source = z
   })
   .describe("Where parameters.uri is resolved.");
 
+const admission = z
+  .strictObject({
+    max_concurrency: integer(1).describe("Requests the model works on at once."),
+    max_queue: integer(0).prefault(100).describe("Requests that may wait; one more is refused with 429."),
+    timeout: durationText().default("0").describe('Longest wait; "0" is as long as the caller waits.'),
+  })
+  .describe("How many requests a model takes at once.");
+
 /** The keys of `parameters.extra` that are the host's own; all others are the plugin's. */
 export const hostExtraSchema = z.strictObject({
   source: source.optional(),
@@ -33,6 +41,7 @@ export const hostExtraSchema = z.strictObject({
     .enum(["swap", "recreate"])
     .optional()
     .describe("Whether the old version serves until the new one is loaded, or is removed first."),
+  admission: admission.optional(),
 });
 
 const parameters = z.strictObject({

@@ -120,6 +120,17 @@ export const serverSettingsSchema = z.strictObject({
   drain_timeout: duration()
     .prefault("30s")
     .describe('Wait for requests in flight at the end; "0" without end.'),
+  default_model: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      "Answers requests of the OpenAI and text APIs that name no model; null: the only language model.",
+    ),
+  stream_heartbeat: duration()
+    .prefault("15s")
+    .describe('Time between the comments that keep a stream of events open; "0" for none.'),
   cache_dir: z.string().min(1).default("~/.cache/capstan").describe("Where fetched artifacts are kept."),
 });
 

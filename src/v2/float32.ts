@@ -17,6 +17,7 @@ const MOST_DIGITS = 9;
 const float = new Float32Array(1);
 const bits = new Uint32Array(float.buffer);
 const MINUS = 45;
+const NEGATIVE_ZERO = "-0.0";
 const LOG10_OF_2 = Math.log10(2);
 
 /** At most this many bytes are written for one value. */
@@ -27,9 +28,10 @@ export const FLOAT32_BYTES = 40;
  * @param buffer has {@link FLOAT32_BYTES} free bytes there.
  */
 export function writeFloat32(buffer: Uint8Array, offset: number, value: number): number {
+  if (Object.is(value, -0)) return writeNegativeZero(buffer, offset);
   let at = offset;
   let magnitude = value;
-  if (value < 0 || Object.is(value, -0)) {
+  if (value < 0) {
     buffer[at++] = MINUS;
     magnitude = -value;
   }
@@ -42,6 +44,12 @@ export function writeFloat32(buffer: Uint8Array, offset: number, value: number):
     if (reads(integer, scale, magnitude)) return writeDecimal(buffer, at, integer, scale);
   }
   return writeSlowly(buffer, at, magnitude);
+}
+
+/** `-0` would be an integer to many parsers, and lose its sign there. */
+function writeNegativeZero(buffer: Uint8Array, offset: number): number {
+  for (let i = 0; i < NEGATIVE_ZERO.length; i++) buffer[offset + i] = NEGATIVE_ZERO.charCodeAt(i);
+  return offset + NEGATIVE_ZERO.length;
 }
 
 /** value * 10^scale, correctly rounded where one exact power is enough. */

@@ -34,8 +34,9 @@ function writeLongs(writer: JsonWriter, data: TensorData): void {
   writer.text((data as BigInt64Array).join(","));
 }
 
+/** `-0` would be an integer to many parsers, and lose its sign there. */
 function doubleText(value: number): string {
-  if (Object.is(value, -0)) return "-0";
+  if (Object.is(value, -0)) return "-0.0";
   return Number.isFinite(value) ? String(value) : `"${value}"`;
 }
 

@@ -1,4 +1,14 @@
-import { elementCount, invalid, type Parameters, type RequestedOutput } from "../contracts/index.ts";
+import {
+  CapstanError,
+  DATATYPE_BYTES,
+  type Datatype,
+  elementCount,
+  invalid,
+  isDatatype,
+  type Parameters,
+  type RequestedOutput,
+} from "../contracts/index.ts";
+import { findTwice } from "./by-name.ts";
 import { UNSAFE_INTEGER } from "./fills.ts";
 import { asObject } from "./json.ts";
 import { shown } from "./messages.ts";
@@ -18,6 +28,17 @@ export function readName(value: unknown, where: string): string {
   if (typeof value !== "string") throw invalid(`${where}: 'name' must be a string, not ${shown(value)}`);
   if (value === "" || value.length > 1024) throw invalid(`${where}: 'name' must have 1 to 1024 characters`);
   return value;
+}
+
+export function readDatatype(value: unknown, where: string): Datatype {
+  if (isDatatype(value)) return value;
+  throw invalid(`${where}: datatype ${shown(value)} is not one of ${Object.keys(DATATYPE_BYTES).join(", ")}`);
+}
+
+/** @throws CapstanError INVALID_ARGUMENT when two inputs, or two outputs, have one name. */
+export function refuseTwice(items: readonly { readonly name: string }[], kind: string): void {
+  const name = findTwice(items);
+  if (name !== undefined) throw invalid(`${kind} '${name}' is given twice`);
 }
 
 /** A shape whose product is an exact integer. */
@@ -47,6 +68,7 @@ export function readOutputs(value: unknown, exact: boolean): RequestedOutput[] |
     const where = `Output '${name}'`;
     const parameters = readParameters(output.parameters, where, exact);
     checkFlag(parameters, "binary_data", where);
+    refuseExtensions(parameters, where);
     return { name, parameters };
   });
 }
@@ -76,6 +98,20 @@ export function readParameters(value: unknown, where: string, exact: boolean): P
     if (!exact && Number.isInteger(parameter) && !Number.isSafeInteger(parameter)) throw UNSAFE_INTEGER;
   }
   return parameters as Parameters;
+}
+
+/** Parameters of Triton's extensions that would change what an answer means if they were ignored. */
+const UNSERVED: Readonly<Record<string, string>> = {
+  shared_memory_region: "this server does not use shared memory; send tensors in the request itself",
+  classification: "this server does not classify; ask for the output and sort it",
+};
+
+/** @throws CapstanError UNSUPPORTED */
+export function refuseExtensions(parameters: Parameters, where: string): void {
+  for (const key in UNSERVED) {
+    if (parameters[key] === undefined) continue;
+    throw new CapstanError("UNSUPPORTED", `${where}: parameter '${key}': ${UNSERVED[key]}`);
+  }
 }
 
 function isScalar(value: unknown): boolean {

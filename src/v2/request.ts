@@ -1,10 +1,8 @@
 import {
-  DATATYPE_BYTES,
   type Datatype,
   elementCount,
   type InferRequest,
   invalid,
-  isDatatype,
   type ParameterValue,
   type Tensor,
   type TensorData,
@@ -12,12 +10,21 @@ import {
 } from "../contracts/index.ts";
 import { readTensorData } from "./binary.ts";
 import { BinaryTail } from "./binary-tail.ts";
-import { findTwice } from "./by-name.ts";
 import { readJsonElements, UNSAFE_INTEGER } from "./elements.ts";
 import { asObject, type JsonObject, parseJson, parseJsonExactly } from "./json.ts";
 import { shown } from "./messages.ts";
 import { readRawRequest } from "./raw-request.ts";
-import { checkFlag, readId, readName, readOutputs, readParameters, readShape } from "./request-fields.ts";
+import {
+  checkFlag,
+  readDatatype,
+  readId,
+  readName,
+  readOutputs,
+  readParameters,
+  readShape,
+  refuseExtensions,
+  refuseTwice,
+} from "./request-fields.ts";
 
 export { readShape } from "./request-fields.ts";
 
@@ -87,11 +94,6 @@ function readRequest(value: unknown, source: Source): InferRequest {
   return request;
 }
 
-function refuseTwice(items: readonly { readonly name: string }[], kind: string): void {
-  const name = findTwice(items);
-  if (name !== undefined) throw invalid(`${kind} '${name}' is given twice`);
-}
-
 function readInput(value: unknown, index: number, source: Source): Tensor {
   const input = asObject(value, `inputs[${index}]`);
   const name = readName(input.name, `inputs[${index}]`);
@@ -99,6 +101,7 @@ function readInput(value: unknown, index: number, source: Source): Tensor {
   const datatype = readDatatype(input.datatype, where);
   const shape = readShape(input.shape, where);
   const parameters = readParameters(input.parameters, where, source.exact);
+  refuseExtensions(parameters, where);
   const { binary_data_size: size } = parameters;
   if (size === undefined) {
     const data = readJsonElements(datatype, shape, elementCount(shape), input.data, where, source.exact);
@@ -107,11 +110,6 @@ function readInput(value: unknown, index: number, source: Source): Tensor {
   const data = readBinaryInput(input, datatype, shape, size, source.tail, where);
   const { binary_data_size: _, ...others } = parameters;
   return { name, datatype, shape, data, parameters: others };
-}
-
-function readDatatype(value: unknown, where: string): Datatype {
-  if (isDatatype(value)) return value;
-  throw invalid(`${where}: datatype ${shown(value)} is not one of ${Object.keys(DATATYPE_BYTES).join(", ")}`);
 }
 
 function readBinaryInput(

@@ -220,6 +220,7 @@ describe("reflection", () => {
     expect(messages[0]?.listServicesResponse?.service.map(({ name }) => name)).toEqual([
       "grpc.health.v1.Health",
       "inference.GRPCInferenceService",
+      "capstan.llm.v1.LLMService",
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
     ]);

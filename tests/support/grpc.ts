@@ -8,7 +8,7 @@ import {
   type StatusObject,
   status,
 } from "@grpc/grpc-js";
-import type { Call, InferRequest, Runtime, Tensor } from "../../src/contracts/index.ts";
+import type { Call, ChatRequest, InferRequest, Runtime, Tensor } from "../../src/contracts/index.ts";
 import { CapstanError } from "../../src/contracts/index.ts";
 import type { GrpcParts } from "../../src/grpc/parts.ts";
 import { type GrpcListening, listenGrpc } from "../../src/grpc/server.ts";
@@ -64,7 +64,11 @@ export class FakePlane implements DataPlane {
     return this.#find(model, version).inferStream !== undefined;
   }
 
-  async *chat(): AsyncGenerator<never> {}
+  async *chat(model: string, version: string | undefined, request: ChatRequest, call: Call) {
+    const { llm } = this.#find(model, version);
+    if (llm === undefined) throw new CapstanError("UNSUPPORTED", `Model '${model}' is not a language model`);
+    yield* llm.streamTokens(request, call);
+  }
 
   async embed() {
     return [];
@@ -75,7 +79,8 @@ export class FakePlane implements DataPlane {
   }
 
   languageModels() {
-    return [];
+    const models = Object.entries(this.#models).filter(([, { llm }]) => llm !== undefined);
+    return models.map(([name]) => ({ name, version: "1" }));
   }
 
   signature(model: string, version: string | undefined) {

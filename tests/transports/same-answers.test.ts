@@ -12,8 +12,9 @@ import {
 import { DATATYPE_BYTES, type Datatype, elementCount } from "../../src/contracts/index.ts";
 import { identity } from "../support/onnx-graphs.ts";
 import { SAMPLES, TestRepository } from "../support/server.ts";
-import { type Answer, type Ask, serveTransports, type Transports } from "./asks.ts";
+import type { Answer, Ask } from "./asks.ts";
 import { EDGES, NOT_TEXT, seen, type TestTensor, type Value } from "./tensors.ts";
+import { serveTransports, type Transports } from "./transports.ts";
 
 const DATATYPES = Object.keys(DATATYPE_BYTES) as Datatype[];
 /** onnxruntime-node takes no BF16. */
@@ -48,13 +49,13 @@ const modelOf = (datatype: Datatype) => `identity_${datatype.toLowerCase()}`;
 async function answers(ask: Ask): Promise<Record<string, unknown>> {
   const able = transports.all.filter(({ takes }) => ask.inputs.every(({ datatype }) => takes(datatype)));
   const given = await Promise.all(able.map(async ({ name, infer }) => [name, await infer(ask)] as const));
-  return Object.fromEntries(given);
+  return { ...Object.fromEntries(given), "gRPC stream": await transports.stream(ask) };
 }
 
 /** Fails unless every transport gives this answer. */
 async function expectAnswer(ask: Ask, answer: Answer): Promise<void> {
   const given = await answers(ask);
-  expect(Object.keys(given).length).toBeGreaterThanOrEqual(3);
+  expect(Object.keys(given).length).toBeGreaterThanOrEqual(4);
   expect(given).toEqual(Object.fromEntries(Object.keys(given).map((name) => [name, answer])));
 }
 
@@ -186,7 +187,7 @@ describe("the sample models", () => {
   it.each(sampleCases)("$model: $name", async ({ model, inputs, outputs }) => {
     const given = await answers({ model, inputs });
     const [first, ...others] = Object.values(given);
-    expect(others).toEqual([first, first, first]);
+    expect(others).toEqual([first, first, first, first]);
     expect((first as Answer).outputs.map(({ name }) => name)).toEqual(outputs);
   });
 });

@@ -89,6 +89,18 @@ describe("a request that is not one", () => {
   });
 });
 
+describe("extensions that are not served", () => {
+  const unsupported = (text: string) =>
+    expect(() => decode(text)).toThrow(expect.objectContaining({ code: "UNSUPPORTED" }));
+
+  it("are refused, where ignoring them would change the answer", () => {
+    const shared = { shared_memory_region: "r", shared_memory_byte_size: 4 };
+    unsupported(request({ data: undefined, parameters: shared }));
+    unsupported(request({}, { outputs: [{ name: "y", parameters: shared }] }));
+    unsupported(request({}, { outputs: [{ name: "y", parameters: { classification: 2 } }] }));
+  });
+});
+
 describe("a request", () => {
   it("may hold any number of brackets inside its strings", () => {
     const text = `"\\${"[".repeat(2 ** 20)}`;

@@ -2,6 +2,7 @@
 import { method } from "../wire.ts";
 import * as health from "./health.js";
 import * as inference from "./inference.js";
+import * as llm from "./llm.js";
 import * as reflection from "./reflection.js";
 
 /** grpc.health.v1.Health */
@@ -33,6 +34,13 @@ export const GRPCInferenceService = {
   CudaSharedMemoryUnregister: method("/inference.GRPCInferenceService/CudaSharedMemoryUnregister", inference.inference.CudaSharedMemoryUnregisterRequest, inference.inference.CudaSharedMemoryUnregisterResponse),
   TraceSetting: method("/inference.GRPCInferenceService/TraceSetting", inference.inference.TraceSettingRequest, inference.inference.TraceSettingResponse),
   LogSettings: method("/inference.GRPCInferenceService/LogSettings", inference.inference.LogSettingsRequest, inference.inference.LogSettingsResponse),
+} as const;
+
+/** capstan.llm.v1.LLMService */
+export const LLMService = {
+  ChatCompletion: method("/capstan.llm.v1.LLMService/ChatCompletion", llm.capstan.llm.v1.ChatRequest, llm.capstan.llm.v1.ChatResponse),
+  ChatCompletionStream: method("/capstan.llm.v1.LLMService/ChatCompletionStream", llm.capstan.llm.v1.ChatRequest, llm.capstan.llm.v1.ChatChunk, { responseStream: true }),
+  StreamGenerate: method("/capstan.llm.v1.LLMService/StreamGenerate", llm.capstan.llm.v1.ChatRequest, llm.capstan.llm.v1.ChatChunk, { responseStream: true }),
 } as const;
 
 /** grpc.reflection.v1.ServerReflection */

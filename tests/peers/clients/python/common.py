@@ -1,9 +1,7 @@
 """What the HTTP and the gRPC client must both do, each in its own form."""
 
-import json
-
 import numpy as np
-from checks import check, contains, equal, refused, same_array
+from checks import check, equal, same_array
 from tensors import HALF, IRIS, NOT_FINITE, NOT_TEXT, REFERENCE, datatype_of, output_of
 
 
@@ -43,8 +41,6 @@ def register(peer):
     descriptions(peer)
     tensors(peer)
     names(peer)
-    repository(peer)
-    errors(peer)
 
 
 def health(peer):
@@ -178,114 +174,3 @@ def names(peer):
     @check(f"{peer.name}: an unmodified sample answers as its reference does")
     def _():
         equal(list(peer.iris().as_numpy("label")), [2, 0])
-
-
-def repository(peer):
-    client, as_json = peer.client, peer.as_json
-
-    def states():
-        index = client.get_model_repository_index(**as_json)
-        return {model["name"]: model for model in (index.get("models", []) if as_json else index)}
-
-    @check(f"{peer.name}: the repository index")
-    def _():
-        given = states()
-        equal((given["iris"]["state"], given["iris"]["version"]), ("READY", "1"))
-        equal(given["broken"]["state"], "UNAVAILABLE")
-        contains(given["broken"]["reason"], "model.onnx")
-
-    @check(f"{peer.name}: unload and load")
-    def _():
-        client.unload_model("churn")
-        equal((client.is_model_ready("churn"), states()["churn"]["state"]), (False, "UNAVAILABLE"))
-        refused(lambda: client.get_model_metadata("churn"), peer.statuses["NOT_READY"], "unloaded")
-        client.load_model("churn")
-        equal((client.is_model_ready("churn"), states()["churn"]["state"]), (True, "READY"))
-
-    def batch_size():
-        config = client.get_model_config("churn", **as_json)
-        return int(config.get("config", config).get("max_batch_size", 0))
-
-    @check(f"{peer.name}: load with a config, and without it again")
-    def _():
-        first = batch_size()
-        client.load_model("churn", config=json.dumps({"max_batch_size": first + 8}))
-        equal(batch_size(), first + 8)
-        client.load_model("churn")
-        equal(batch_size(), first)
-
-    @check(f"{peer.name}: a config may not bring other code")
-    def _():
-        config = json.dumps({"implementation": "./evil.ts"})
-        load = lambda: client.load_model("churn", config=config)
-        refused(load, peer.statuses["PERMISSION_DENIED"], "may not change 'implementation'")
-        equal(client.is_model_ready("churn"), True)
-
-    @check(f"{peer.name}: a load call may not bring the model along")
-    def _():
-        load = lambda: client.load_model("churn", config="{}", files={"file:1/model.onnx": b"bytes"})
-        refused(load, peer.statuses["UNSUPPORTED"], "file:1/model.onnx", "repository")
-
-    @check(f"{peer.name}: loading what is not there")
-    def _():
-        refused(lambda: client.load_model("nobody"), peer.statuses["NOT_FOUND"], "'nobody'")
-        refused(lambda: client.unload_model("nobody"), peer.statuses["NOT_FOUND"], "'nobody'")
-
-
-def errors(peer):
-    client, statuses = peer.client, peer.statuses
-
-    @check(f"{peer.name}: unknown models and versions")
-    def _():
-        unknown = lambda: client.infer("nobody", [peer.input("X", IRIS)])
-        refused(unknown, statuses["NOT_FOUND"], "Model 'nobody' is not found")
-        refused(lambda: peer.iris(model_version="99"), statuses["NOT_FOUND"], "version '99'", "it has 1")
-        refused(lambda: client.get_model_metadata("nobody"), statuses["NOT_FOUND"], "'nobody'")
-        refused(lambda: client.get_model_config("nobody"), statuses["NOT_FOUND"], "'nobody'")
-        refused(lambda: client.get_inference_statistics("nobody"), statuses["NOT_FOUND"], "'nobody'")
-
-    @check(f"{peer.name}: inputs that do not fit")
-    def _():
-        wrong = lambda name, array: lambda: client.infer("iris", [peer.input(name, array)])
-        bad = statuses["INVALID_ARGUMENT"]
-        refused(wrong("Y", IRIS), bad, "'Y' is not one of the model's: 'X'")
-        refused(wrong("X", IRIS.astype(np.float64)), bad, "FP64", "FP32")
-        refused(wrong("X", IRIS[:, :3]), bad, "[2,3]", "[-1,4]")
-        refused(wrong("X", IRIS[0]), bad, "[4]", "[-1,4]")
-
-    @check(f"{peer.name}: an output that is not there")
-    def _():
-        asked = lambda: peer.iris(outputs=[peer.output("nothing")])
-        refused(asked, statuses["INVALID_ARGUMENT"], "'nothing' is not one of the model's")
-
-    @check(f"{peer.name}: a model that did not load")
-    def _():
-        asked = lambda: client.infer("broken", [peer.input("X", IRIS)])
-        refused(asked, statuses["NOT_READY"], "'broken' is not ready")
-
-    @check(f"{peer.name}: the request's own time-out")
-    def _():
-        asked = lambda: client.infer("waits", [peer.input("x", IRIS)], timeout=50_000)
-        refused(asked, statuses["DEADLINE_EXCEEDED"], "deadline of 50 ms passed")
-
-    @check(f"{peer.name}: tensors in shared memory")
-    def _():
-        tensor = peer.module.InferInput("X", [1, 4], "FP32")
-        tensor.set_shared_memory("region", 16)
-        refused(lambda: client.infer("iris", [tensor]), statuses["INVALID_ARGUMENT"], "'X'")
-
-    unsupported = statuses["UNSUPPORTED"]
-
-    @check(f"{peer.name}: system shared memory is refused")
-    def _():
-        refused(lambda: client.get_system_shared_memory_status(), unsupported, "shared memory")
-        refused(lambda: client.register_system_shared_memory("r", "/r", 8), unsupported, "shared memory")
-        refused(lambda: client.unregister_system_shared_memory("r"), unsupported, "shared memory")
-        refused(lambda: client.unregister_system_shared_memory(), unsupported, "shared memory")
-
-    @check(f"{peer.name}: CUDA shared memory is refused")
-    def _():
-        refused(lambda: client.get_cuda_shared_memory_status(), unsupported, "shared memory")
-        register = lambda: client.register_cuda_shared_memory("r", b"AAAA", 0, 8)
-        refused(register, unsupported, "shared memory")
-        refused(lambda: client.unregister_cuda_shared_memory("r"), unsupported, "shared memory")

@@ -4,8 +4,10 @@ import sys
 
 import asynchronous
 import common
+import errors
 import over_grpc
 import over_http
+import repository
 import tritonclient.grpc as grpcclient
 import tritonclient.http as httpclient
 from checks import run_all
@@ -33,9 +35,11 @@ def main(http_url, grpc_url):
     grpc_client = grpcclient.InferenceServerClient(grpc_url)
     over_http_peer = common.Peer("http", httpclient, http_client, HTTP_STATUSES, {})
     over_grpc_peer = common.Peer("grpc", grpcclient, grpc_client, GRPC_STATUSES, {"as_json": True})
-    common.register(over_http_peer)
+    for peer in (over_http_peer, over_grpc_peer):
+        common.register(peer)
+        repository.register(peer)
+        errors.register(peer)
     over_http.register(over_http_peer)
-    common.register(over_grpc_peer)
     over_grpc.register(over_grpc_peer, grpc_url)
     asynchronous.register(http_url, grpc_url)
     run_all()

@@ -1,0 +1,136 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { type Call, CapstanError } from "../../src/contracts/index.ts";
+import { Endpoint } from "./endpoint.ts";
+import { UpstreamFault } from "./failures.ts";
+import type { OpenaiOptions } from "./options.ts";
+
+const FIRST_BACKOFF_MS = 250;
+const LONGEST_BACKOFF_MS = 8000;
+
+/** The addresses of one model: who gets the next request, and what happens when one fails. */
+export class Endpoints implements AsyncDisposable {
+  readonly #model: string;
+  readonly #options: OpenaiOptions;
+  readonly #all: readonly Endpoint[];
+  #turn = 0;
+
+  constructor(model: string, options: OpenaiOptions) {
+    this.#model = model;
+    this.#options = options;
+    this.#all = options.base_url.map((address) => new Endpoint(model, address, options));
+  }
+
+  /** Runs `use` with one address after the other until it succeeds or there is no point in asking again. */
+  async run<T>(call: Call, use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+    const once = async function* (endpoint: Endpoint) {
+      yield await use(endpoint);
+    };
+    const [value] = await Array.fromAsync(this.stream(call, once));
+    return value as T;
+  }
+
+  /** As {@link run}; a stream that has begun is never asked for again. */
+  async *stream<T>(call: Call, use: (endpoint: Endpoint) => AsyncIterable<T>): AsyncGenerator<T> {
+    const tried = new Set<Endpoint>();
+    let last: unknown;
+    for (let attempt = 0; ; attempt += 1) {
+      call.signal.throwIfAborted();
+      const endpoint = this.#choose(tried);
+      if (endpoint === undefined) throw last ?? this.#allOpen();
+      this.#log(call, endpoint);
+      {
+        let begun = false;
+        using lease = endpoint.lease();
+        try {
+          for await (const item of use(endpoint)) {
+            if (!begun) lease.answered();
+            begun = true;
+            yield item;
+          }
+          lease.succeeded();
+          return;
+        } catch (error) {
+          call.signal.throwIfAborted();
+          lease.failed(error);
+          if (begun) throw error;
+          last = error;
+        }
+      }
+      await this.#beforeNext(attempt, endpoint, tried, last, call);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#all.map((endpoint) => endpoint[Symbol.asyncDispose]()));
+  }
+
+  /** The least loaded of the healthy ones, else of those that may be asked. Equal ones take turns. */
+  #choose(tried: ReadonlySet<Endpoint>): Endpoint | undefined {
+    const allowed = this.#all.filter((endpoint) => endpoint.breaker.allows);
+    const fresh = allowed.filter((endpoint) => !tried.has(endpoint));
+    const left = fresh.length > 0 ? fresh : allowed;
+    const healthy = left.filter((endpoint) => endpoint.breaker.healthy);
+    const candidates = healthy.length > 0 ? healthy : left;
+    const least = Math.min(...candidates.map(({ load }) => load));
+    const equal = candidates.filter(({ load }) => load === least);
+    this.#turn = (this.#turn + 1) % this.#all.length;
+    return equal[this.#turn % equal.length];
+  }
+
+  /** Returns when another attempt may be made, and throws the error otherwise. */
+  async #beforeNext(
+    attempt: number,
+    endpoint: Endpoint,
+    tried: Set<Endpoint>,
+    error: unknown,
+    call: Call,
+  ): Promise<void> {
+    if (!(error instanceof UpstreamFault && error.retry) || attempt >= this.#options.max_retries) throw error;
+    tried.add(endpoint);
+    const others = this.#all.some((each) => !tried.has(each) && each.breaker.allows);
+    const wait = others ? 0 : (error.retryAfterMs ?? backoff(attempt));
+    if (wait > this.#longestWait(call)) throw error;
+    call.log.warn(
+      { ...this.#fields(endpoint), err: error.message, wait_ms: wait },
+      "Asking the upstream again",
+    );
+    if (others) return;
+    tried.clear();
+    await pause(wait, call);
+  }
+
+  /** A caller who would not be there any more may be answered by another model instead. */
+  #longestWait({ deadline = Infinity }: Call): number {
+    return Math.min(this.#options.upstream_timeout, deadline - Date.now());
+  }
+
+  #allOpen(): CapstanError {
+    const wait = Math.min(...this.#all.map(({ breaker }) => breaker.reopensIn));
+    const labels = this.#all.map(({ address }) => address.label).join(", ");
+    const text = `failed too often and is left alone; it is asked again in ${wait} ms`;
+    return new CapstanError("UPSTREAM", `Model '${this.#model}': upstream ${labels} ${text}`);
+  }
+
+  #log(call: Call, endpoint: Endpoint): void {
+    call.log.info(this.#fields(endpoint), "Asking the upstream");
+  }
+
+  #fields({ address }: Endpoint): object {
+    return { model: this.#model, timeout_ms: this.#options.upstream_timeout, upstream: address.label };
+  }
+}
+
+/** Exponential, with jitter, so that the callers of a server that was down do not come back all at once. */
+function backoff(attempt: number): number {
+  const longest = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** attempt);
+  return Math.round(longest * (0.5 + Math.random() / 2));
+}
+
+/** Waits, or rejects with the call's reason. */
+async function pause(milliseconds: number, { signal }: Call): Promise<void> {
+  try {
+    await delay(milliseconds, undefined, { signal });
+  } catch {
+    throw signal.reason;
+  }
+}

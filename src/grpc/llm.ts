@@ -1,0 +1,106 @@
+import type { Server } from "@grpc/grpc-js";
+import { CapstanError, invalid, type Part } from "../contracts/index.ts";
+import type { CallScope } from "../host/call.ts";
+import { foldParts } from "../host/completion.ts";
+import { checkModelName } from "../v2/names.ts";
+import { Exchange, type OutgoingStream } from "./exchange.ts";
+import type { capstan } from "./generated/llm.js";
+import { LLMService } from "./generated/services.ts";
+import { Chunks, writeCompletion } from "./llm-answer.ts";
+import { type PromptUse, readChatRequest, timeLimitOf } from "./llm-request.ts";
+import { Outlet } from "./outlet.ts";
+import type { GrpcParts } from "./parts.ts";
+import { addServerStream, addUnary, checkReplySize, decodeRequest } from "./rpc.ts";
+import { requestIdMetadata, statusOf } from "./status.ts";
+
+type StreamMethod = typeof LLMService.ChatCompletionStream | typeof LLMService.StreamGenerate;
+
+/** capstan.llm.v1.LLMService: language models without tensors. */
+export function addLanguageModelMethods(server: Server, parts: GrpcParts): void {
+  const { ChatCompletion, ChatCompletionStream, StreamGenerate } = LLMService;
+  addUnary(server, parts, ChatCompletion, complete);
+  addStream(server, parts, ChatCompletionStream, "message");
+  addStream(server, parts, StreamGenerate, "text");
+}
+
+/** A question on its way to a model. */
+interface Asked {
+  readonly model: string;
+  /** "" for a model that will turn out not to be one. */
+  readonly version: string;
+  readonly scope: CallScope;
+  readonly answer: AsyncIterable<Part>;
+}
+
+/** The version is that of the model which answers when the answer is begun before anything is awaited. */
+function ask(message: capstan.llm.v1.ChatRequest, x: Exchange, use: PromptUse): Asked {
+  const { plane } = x.parts;
+  const model = modelOf(message.model, x.parts);
+  const request = readChatRequest(message, use, x.header("x-session-id"));
+  const scope = x.open(timeLimitOf(message));
+  const version = plane.languageModels().find(({ name }) => name === model)?.version ?? "";
+  return { model, version, scope, answer: plane.chat(model, undefined, request, scope) };
+}
+
+/**
+ * The model named, else `default_model`, else the only language model there is.
+ * @throws CapstanError INVALID_ARGUMENT when a name is needed.
+ */
+function modelOf(asked: string, { plane, settings }: GrpcParts): string {
+  if (asked !== "") return checkModelName(asked);
+  if (settings.default_model !== null) return settings.default_model;
+  const names = plane.languageModels().map(({ name }) => name);
+  if (names.length === 1) return names[0]!;
+  const have = names.length === 0 ? "no language model is loaded" : `there are ${names.join(", ")}`;
+  throw invalid(`'model' is missing, and ${have}: name one, or set default_model`, { param: "model" });
+}
+
+function stopwatch(): () => number {
+  const started = performance.now();
+  return () => performance.now() - started;
+}
+
+async function complete(message: capstan.llm.v1.ChatRequest, x: Exchange) {
+  const elapsedMs = stopwatch();
+  const { model, version, answer } = ask(message, x, "message");
+  const completion = await foldParts(answer);
+  return {
+    id: x.requestId,
+    model,
+    modelVersion: version,
+    ...writeCompletion(completion),
+    latencyMs: elapsedMs(),
+  };
+}
+
+function addStream(server: Server, parts: GrpcParts, method: StreamMethod, use: PromptUse): void {
+  addServerStream(server, method, async (stream) => {
+    const exchange = new Exchange(stream, method.path, parts);
+    try {
+      await sendChunks(stream, exchange, method, use);
+      stream.end();
+    } catch (error) {
+      const status = statusOf(exchange, error);
+      if (!stream.cancelled) stream.emit("error", status);
+    } finally {
+      exchange.close();
+    }
+  });
+}
+
+/** Resolves when the last chunk is on its way. Leaving the loop ends the model's work. */
+async function sendChunks(stream: OutgoingStream, x: Exchange, method: StreamMethod, use: PromptUse) {
+  const chunks = new Chunks(x.requestId, stopwatch());
+  const { version, scope, answer } = ask(decodeRequest(method, stream.request), x, use);
+  const metadata = requestIdMetadata(x.requestId);
+  metadata.set("x-capstan-model-version", version);
+  stream.sendMetadata(metadata);
+  const outlet = new Outlet(stream, scope.signal);
+  for await (const part of answer) {
+    const chunk = chunks.of(part);
+    if (chunk === undefined) continue;
+    const message = checkReplySize(method.responseSerialize(chunk), x.parts.settings);
+    if (!(await outlet.write(message))) return scope.signal.throwIfAborted();
+  }
+  if (!chunks.finished) throw new CapstanError("INTERNAL", "The model's answer ended without a finish");
+}

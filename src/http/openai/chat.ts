@@ -1,0 +1,28 @@
+import { foldParts } from "../../host/completion.ts";
+import type { Exchange } from "../exchange.ts";
+import { checkFields, readJsonObject } from "../json-body.ts";
+import { answerHeaders, chooseModel, sessionOf } from "../language-model.ts";
+import { sendJson } from "../send.ts";
+import { sendEvents } from "../sse.ts";
+import { envelope } from "./answer.ts";
+import { chatCompletion, chatEvents } from "./chat-answer.ts";
+import { bodySession, chatRequestOf, chatSchema, wantsUsage } from "./chat-request.ts";
+import { openAIFailure } from "./failure.ts";
+
+/** `POST /v1/chat/completions` of the OpenAI API. */
+export async function chatCompletions(x: Exchange): Promise<void> {
+  const body = checkFields(chatSchema, await readJsonObject(x));
+  const withUsage = wantsUsage(body);
+  const target = chooseModel(x, body.model);
+  const request = chatRequestOf(body, sessionOf(x, { body: bodySession(body) }));
+  const started = performance.now();
+  const parts = x.parts.plane.chat(target.name, target.version, request, x.call());
+  const id = `chatcmpl-${x.requestId}`;
+  if (body.stream) {
+    const events = chatEvents(parts, envelope(id, "chat.completion.chunk", target.name), withUsage);
+    return sendEvents(x, events, { headers: answerHeaders(x, target), failure: openAIFailure(x) });
+  }
+  const completion = await foldParts(parts);
+  const answer = chatCompletion(envelope(id, "chat.completion", target.name), completion);
+  return sendJson(x, 200, answer, answerHeaders(x, target, performance.now() - started));
+}

@@ -1,0 +1,139 @@
+import pLimit from "p-limit";
+import { z } from "zod";
+import { type Call, CapstanError, type ChatRequest, type Part, type Usage } from "../../contracts/index.ts";
+import { type FoldedChoice, foldParts, totalUsage } from "../../host/completion.ts";
+import type { Exchange } from "../exchange.ts";
+import { checkFields, readJsonObject } from "../json-body.ts";
+import { answerHeaders, chooseModel, sessionOf, type Target } from "../language-model.ts";
+import { extraOf, optional, samplingOf, truth } from "../sampling.ts";
+import { sendJson } from "../send.ts";
+import { sendEvents, sseData } from "../sse.ts";
+import { closingEvents, type Envelope, envelope, usageBody } from "./answer.ts";
+import { bodySession, commonFields, metadataOf, wantsUsage } from "./chat-request.ts";
+import { openAIFailure } from "./failure.ts";
+
+/** Prompts of one request that are worked on at once. */
+const AT_ONCE = 8;
+
+const schema = z.looseObject({
+  ...commonFields,
+  prompt: z.union(
+    [z.string(), z.array(z.string()).min(1)],
+    "must be a string or a list of strings; token ids are not taken",
+  ),
+  echo: optional(truth()),
+});
+type Body = z.output<typeof schema>;
+
+const OWN = Object.keys(schema.shape);
+
+/** `POST /v1/completions` of the OpenAI API. Choice `p * n + c` is choice `c` of prompt `p`. */
+export async function completions(x: Exchange): Promise<void> {
+  const body = checkFields(schema, await readJsonObject(x));
+  const withUsage = wantsUsage(body);
+  checkEcho(body);
+  const target = chooseModel(x, body.model);
+  const requests = requestsOf(body, sessionOf(x, { body: bodySession(body) }));
+  const base = envelope(`cmpl-${x.requestId}`, "text_completion", target.name);
+  if (body.stream) {
+    const headers = answerHeaders(x, target);
+    return sendEvents(x, events(x, target, requests, base, { withUsage, echo: body.echo }), {
+      headers,
+      failure: openAIFailure(x),
+    });
+  }
+  return complete(x, target, requests, base, body.echo);
+}
+
+function requestsOf(body: Body, session: string | undefined): ChatRequest[] {
+  const prompts = typeof body.prompt === "string" ? [body.prompt] : body.prompt;
+  const shared = {
+    sampling: samplingOf(body, body.max_tokens),
+    n: body.n,
+    session,
+    extra: { ...extraOf(body, OWN), ...metadataOf(body) },
+  };
+  return prompts.map((prompt) => ({ prompt, ...shared }));
+}
+
+/** The model gives no log probabilities of its input. */
+function checkEcho({ echo, logprobs }: Body): void {
+  if (echo === true && logprobs != null)
+    throw new CapstanError("UNSUPPORTED", "'echo' cannot be had together with 'logprobs'", { param: "echo" });
+}
+
+/** The first failure ends the work on all prompts. */
+async function complete(
+  x: Exchange,
+  target: Target,
+  requests: readonly ChatRequest[],
+  base: Envelope,
+  echo = false,
+): Promise<void> {
+  const started = performance.now();
+  const call = x.call();
+  const limit = pLimit(AT_ONCE);
+  const run = (request: ChatRequest) =>
+    limit(() =>
+      foldParts(partsOf(x, target, request, call)).catch((error: unknown) => {
+        x.cancel("Another prompt of the request failed");
+        throw error;
+      }),
+    );
+  const completed = await Promise.all(requests.map(run));
+  const choices = completed.flatMap((each, prompt) =>
+    each.choices.map((choice) => choiceBody(choice, echo ? requests[prompt]!.prompt! : "")),
+  );
+  const usage = usageBody(sumUsage(completed.map((each) => each.usage)));
+  const answer = { ...base, choices: choices.map((choice, index) => ({ index, ...choice })), usage };
+  return sendJson(x, 200, answer, answerHeaders(x, target, performance.now() - started));
+}
+
+function partsOf(x: Exchange, { name, version }: Target, request: ChatRequest, call: Call) {
+  return x.parts.plane.chat(name, version, request, call);
+}
+
+function choiceBody({ text, logprobs, reason }: FoldedChoice, before: string) {
+  return { text: before + text, logprobs: logprobs ?? null, finish_reason: reason };
+}
+
+/** One prompt after the other: their choices have indices of their own. */
+async function* events(
+  x: Exchange,
+  target: Target,
+  requests: readonly ChatRequest[],
+  base: Envelope,
+  { withUsage, echo }: { readonly withUsage: boolean; readonly echo: boolean | undefined },
+): AsyncGenerator<string> {
+  const chunk = { ...base, ...(withUsage ? { usage: null } : {}) };
+  const used: Usage[] = [];
+  for (const [prompt, request] of requests.entries()) {
+    const usages: Usage[] = [];
+    const begun = new Set<number>();
+    for await (const part of partsOf(x, target, request, x.call())) {
+      if (part.type === "finish") usages.push(part.usage);
+      const before = echo && !begun.has(part.choice) ? request.prompt! : "";
+      const choice = chunkChoice(part, before);
+      if (choice === undefined) continue;
+      begun.add(part.choice);
+      yield sseData({ ...chunk, choices: [{ index: prompt * (request.n ?? 1) + part.choice, ...choice }] });
+    }
+    used.push(totalUsage(usages));
+  }
+  yield* closingEvents(base, withUsage ? sumUsage(used) : undefined);
+}
+
+function chunkChoice(part: Part, before: string) {
+  if (part.type === "text")
+    return { text: before + part.text, logprobs: part.logprobs ?? null, finish_reason: null };
+  if (part.type === "finish") return { text: before, logprobs: null, finish_reason: part.reason };
+  return undefined;
+}
+
+/** Of several prompts: each had an input of its own. */
+function sumUsage(usages: readonly Usage[]): Usage {
+  return {
+    inputTokens: usages.reduce((sum, { inputTokens }) => sum + inputTokens, 0),
+    outputTokens: usages.reduce((sum, { outputTokens }) => sum + outputTokens, 0),
+  };
+}

@@ -1,0 +1,52 @@
+import { z } from "zod";
+import { invalid } from "../../contracts/index.ts";
+import type { Exchange } from "../exchange.ts";
+import { checkFields, readJsonObject } from "../json-body.ts";
+import { answerHeaders, chooseModel } from "../language-model.ts";
+import { optional, text, whole } from "../sampling.ts";
+import { sendJson } from "../send.ts";
+
+const schema = z.looseObject({
+  model: optional(text().min(1, "must not be empty")),
+  input: z.union(
+    [z.string(), z.array(z.string()).min(1)],
+    "must be a string or a list of strings; token ids are not taken",
+  ),
+  encoding_format: optional(z.enum(["float", "base64"], "must be 'float' or 'base64'")),
+  dimensions: optional(whole()),
+});
+
+/**
+ * `POST /v1/embeddings` of the OpenAI API. Vectors are rounded to the digits a 32 bit float has, or base64 of their
+ * little-endian bytes. Models do not say how many tokens they read, so the usage is 0.
+ */
+export async function embeddings(x: Exchange): Promise<void> {
+  const body = checkFields(schema, await readJsonObject(x));
+  const target = chooseModel(x, body.model);
+  const texts = typeof body.input === "string" ? [body.input] : body.input;
+  const started = performance.now();
+  const vectors = await x.parts.plane.embed(target.name, target.version, texts, x.call());
+  const modelMs = performance.now() - started;
+  checkDimensions(body.dimensions, vectors);
+  const write = body.encoding_format === "base64" ? base64 : shortest;
+  const data = vectors.map((vector, index) => ({ object: "embedding", index, embedding: write(vector) }));
+  const usage = { prompt_tokens: 0, total_tokens: 0 };
+  const answer = { object: "list", data, model: target.name, usage };
+  return sendJson(x, 200, answer, answerHeaders(x, target, modelMs));
+}
+
+/** A model's vectors have the length they have. */
+function checkDimensions(wanted: number | undefined, [vector]: readonly Float32Array[]): void {
+  if (wanted === undefined || vector === undefined || vector.length === wanted) return;
+  const message = `'dimensions' is ${wanted}, and this model's vectors have ${vector.length}: leave it out`;
+  throw invalid(message, { param: "dimensions" });
+}
+
+function base64(vector: Float32Array): string {
+  return Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength).toString("base64");
+}
+
+/** Nine digits always identify a 32 bit float. */
+function shortest(vector: Float32Array): number[] {
+  return Array.from(vector, (value) => Number(value.toPrecision(9)));
+}

@@ -1,0 +1,26 @@
+import { CapstanError } from "../../contracts/index.ts";
+import type { Exchange } from "../exchange.ts";
+import { sendJson } from "../send.ts";
+
+/** OpenAI's field for when a model was made, which is not known here. */
+const CREATED = 0;
+
+/** `GET /v1/models`: the language models that are loaded. */
+export function listModels(x: Exchange): Promise<void> {
+  const data = x.parts.plane.languageModels().map(({ name }) => modelBody(name));
+  return sendJson(x, 200, { object: "list", data });
+}
+
+/** `GET /v1/models/:model` */
+export function retrieveModel(x: Exchange): Promise<void> {
+  const name = x.params.model!;
+  if (x.parts.plane.languageModels().some((model) => model.name === name)) {
+    return sendJson(x, 200, modelBody(name));
+  }
+  const message = `No language model ${JSON.stringify(name)} is loaded; GET /v1/models lists them`;
+  throw new CapstanError("NOT_FOUND", message, { param: "model" });
+}
+
+function modelBody(id: string) {
+  return { id, object: "model", created: CREATED, owned_by: "capstan" };
+}

@@ -1,0 +1,103 @@
+import type { ReadableStream } from "node:stream/web";
+import { Response as UndiciResponse } from "undici";
+import { invalid } from "../../contracts/index.ts";
+import { readBody } from "../body.ts";
+import { errorBody, reportError } from "../error-body.ts";
+import type { Exchange } from "../exchange.ts";
+import { checkJsonType, parseObject } from "../json-body.ts";
+import { answerHeaders, chooseModel } from "../language-model.ts";
+import type { Route } from "../route.ts";
+import type { Headers } from "../send.ts";
+import { roomIn, sseData } from "../sse.ts";
+
+/** Routes of OpenAI's API that a model's upstream answers by itself, behind `/v1/`. */
+const ROUTES = [
+  "responses",
+  "images/generations",
+  "images/edits",
+  "audio/speech",
+  "audio/transcriptions",
+  "audio/translations",
+];
+
+/** What is put in by whoever sends the answer, or belongs to one connection. */
+const NOT_COPIED = new Set([
+  ...["content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive", "date"],
+  ...["set-cookie", "x-request-id", "server"],
+]);
+
+export const passthroughRoutes: Route[] = ROUTES.map((route) => ({
+  method: "POST",
+  path: `/v1/${route}`,
+  handle: (x) => passthrough(x, route),
+}));
+
+/** The body goes to the upstream as it is, JSON or a form; so does the answer come back. */
+async function passthrough(x: Exchange, route: string): Promise<void> {
+  const { body, model } = await readAny(x);
+  const target = chooseModel(x, model);
+  const call = x.call();
+  const answer = await x.parts.plane.passthrough(target.name, target.version, route, body, call);
+  const headers = { ...headersOf(answer), ...answerHeaders(x, target), "x-request-id": x.requestId };
+  x.response.writeHead(answer.status, headers);
+  const content = answer.body as ReadableStream<Uint8Array> | null;
+  if (content !== null) await pipe(x, content, isStream(answer));
+  x.response.end();
+}
+
+function headersOf(answer: Response): Headers {
+  return {
+    ...Object.fromEntries([...answer.headers].filter(([name]) => !NOT_COPIED.has(name))),
+    ...(isStream(answer) ? { "x-accel-buffering": "no" } : {}),
+  };
+}
+
+const isStream = ({ headers }: Response) =>
+  headers.get("content-type")?.startsWith("text/event-stream") === true;
+
+/** As fast as the client takes it. An answer of events that breaks off ends with an error; any other is cut. */
+async function pipe(x: Exchange, body: ReadableStream<Uint8Array>, events: boolean): Promise<void> {
+  const { response } = x;
+  const { signal } = x.call();
+  try {
+    for await (const chunk of body) {
+      signal.throwIfAborted();
+      if (!response.write(chunk)) await roomIn(response, signal);
+      signal.throwIfAborted();
+    }
+  } catch (thrown) {
+    const error = reportError(x, thrown);
+    if (!events) response.destroy();
+    else if (!response.destroyed) response.write(`\n\n${sseData(errorBody(x, error))}`);
+  }
+}
+
+interface AnyBody {
+  readonly body: unknown;
+  readonly model: string | undefined;
+}
+
+async function readAny(x: Exchange): Promise<AnyBody> {
+  const type = x.header("content-type");
+  const isForm = type?.trim().toLowerCase().startsWith("multipart/form-data") === true;
+  if (!isForm) checkJsonType(type);
+  const bytes = await readBody(x.request, x.parts.settings.max_body_bytes);
+  if (isForm) return readForm(bytes, type!);
+  const body = parseObject(bytes);
+  return { body, model: modelField(body.model) };
+}
+
+async function readForm(bytes: Buffer, type: string): Promise<AnyBody> {
+  try {
+    const headers = { "content-type": type };
+    const body = await new UndiciResponse(bytes, { headers }).formData();
+    return { body, model: modelField(body.get("model") ?? undefined) };
+  } catch (cause) {
+    throw invalid(`The body is not the form its Content-Type says: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function modelField(value: unknown): string | undefined {
+  if (value == null || (typeof value === "string" && value !== "")) return value ?? undefined;
+  throw invalid("'model': must be a name", { param: "model" });
+}

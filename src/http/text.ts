@@ -1,0 +1,86 @@
+import { z } from "zod";
+import { CapstanError, type ChatRequest, type Part, type Usage } from "../contracts/index.ts";
+import { CompletionFold, foldParts } from "../host/completion.ts";
+import type { Exchange } from "./exchange.ts";
+import { metricsRoutes } from "./health.ts";
+import { checkFields, readJsonObject } from "./json-body.ts";
+import { answerHeaders, chooseModel, sessionOf } from "./language-model.ts";
+import type { Route } from "./route.ts";
+import { extraOf, oneAnswer, optional, samplingFields, samplingOf, text, truth, whole } from "./sampling.ts";
+import { sendJson } from "./send.ts";
+import { sendEvents, sseData } from "./sse.ts";
+
+/** @param metrics path of the metrics; null turns them off, here too. */
+export function textRoutes(metrics: string | null): Route[] {
+  return [
+    { method: "POST", path: "/v1/generate", handle: (x) => generate(x, false) },
+    { method: "POST", path: "/v1/stream", handle: (x) => generate(x, true) },
+    { method: "GET", path: "/v1/health", handle: health },
+    { method: "GET", path: "/readyz", handle: health },
+    ...metricsRoutes(metrics === null ? null : "/v1/metrics"),
+  ];
+}
+
+const schema = z.looseObject({
+  ...samplingFields,
+  model: optional(text().min(1, "must not be empty")),
+  prompt: text(),
+  max_new_tokens: optional(whole()),
+  max_length: z.undefined("counts the prompt, too, which is not possible here: give max_new_tokens"),
+  n: oneAnswer(),
+  stream: optional(truth()),
+});
+type Body = z.output<typeof schema>;
+
+const OWN = Object.keys(schema.shape);
+
+/** Text in, text out: the prompt is continued as it is. */
+async function generate(x: Exchange, streams: boolean): Promise<void> {
+  const body = checkFields(schema, await readJsonObject(x));
+  const target = chooseModel(x, body.model);
+  const request = requestOf(body, sessionOf(x));
+  const started = performance.now();
+  const parts = x.parts.plane.chat(target.name, target.version, request, x.call());
+  if (body.stream ?? streams) return sendEvents(x, events(parts), { headers: answerHeaders(x, target) });
+  const { choices, usage } = await foldParts(parts);
+  const { text: output, reason } = choices[0]!;
+  const answer = {
+    model: target.name,
+    model_version: target.answering,
+    output,
+    generated_text: body.prompt + output,
+    prompt: body.prompt,
+    cached: false,
+    finish_reason: reason,
+    usage: usageBody(usage),
+  };
+  return sendJson(x, 200, answer, answerHeaders(x, target, performance.now() - started));
+}
+
+function requestOf(body: Body, session: string | undefined): ChatRequest {
+  const { prompt, max_new_tokens } = body;
+  return { prompt, sampling: samplingOf(body, max_new_tokens), session, extra: extraOf(body, OWN) };
+}
+
+async function* events(parts: AsyncIterable<Part>): AsyncGenerator<string> {
+  const fold = new CompletionFold();
+  for await (const part of parts) {
+    if (part.choice !== 0) continue;
+    fold.add(part);
+    if (part.type === "text") yield sseData({ token: part.text });
+  }
+  const { choices, usage } = fold.finish();
+  const { text: output, reason } = choices[0]!;
+  yield sseData({ done: true, finish_reason: reason, usage: usageBody(usage), output });
+}
+
+function usageBody({ inputTokens, outputTokens }: Usage) {
+  return { input_tokens: inputTokens, output_tokens: outputTokens };
+}
+
+/** 200 once the models of the start are loaded. */
+function health(x: Exchange): Promise<void> {
+  const { plane } = x.parts;
+  if (!plane.serverReady()) throw new CapstanError("NOT_READY", "The models are not loaded yet");
+  return sendJson(x, 200, { status: "ok", models: plane.languageModels().map(({ name }) => name) });
+}
