@@ -117,13 +117,14 @@ function createHost(
     loaded: (model, succeeded) => metrics.loaded(model, succeeded),
   });
   metrics.watchModels(() => reconciler.index());
+  metrics.watchInference(() => registry.inferenceRows());
   const server = {
     name: settings.server_name,
     version: settings.server_version,
     extensions: [...new Set([...EXTENSIONS, ...settings.extensions])],
   };
   const ready = () => !stopping.aborted && reconciler.ready();
-  const plane: DataPlane = new ModelDataPlane({ registry, metrics, server, ready });
+  const plane: DataPlane = new ModelDataPlane({ registry, server, ready });
   return { plane, reconciler };
 }
 

@@ -10,7 +10,6 @@ import {
   type TensorSpec,
   toCapstanError,
 } from "../contracts/index.ts";
-import type { Metrics } from "../telemetry/metrics.ts";
 import { encodeContent, selectOutputs } from "../v2/index.ts";
 import type { Admission } from "./admission.ts";
 import { throwIfOver } from "./call.ts";
@@ -29,7 +28,6 @@ import type {
 
 export interface DataPlaneParts {
   readonly registry: ModelRegistry;
-  readonly metrics: Metrics;
   readonly server: ServerMetadata;
   readonly ready: () => boolean;
 }
@@ -197,15 +195,11 @@ export class ModelDataPlane implements DataPlane {
   }
 
   #succeeded(generation: Generation, started: number): void {
-    const ms = performance.now() - started;
-    generation.statistics.succeeded(ms);
-    this.#parts.metrics.inferred(generation.spec.name, generation.spec.version, true, ms / 1000);
+    generation.statistics.succeeded(performance.now() - started);
   }
 
-  #failed(generation: Generation, started: number, thrown: unknown) {
-    const ms = performance.now() - started;
-    generation.statistics.failed(ms);
-    this.#parts.metrics.inferred(generation.spec.name, generation.spec.version, false, ms / 1000);
+  #failed(generation: Generation, started: number, thrown: unknown): CapstanError {
+    generation.statistics.failed(performance.now() - started);
     return toCapstanError(thrown);
   }
 }

@@ -1,4 +1,5 @@
 import { CapstanError } from "../contracts/index.ts";
+import type { InferenceRow } from "../telemetry/metrics.ts";
 import type { Generation } from "./generation.ts";
 import { Statistics } from "./statistics.ts";
 import { compareVersions } from "./versions.ts";
@@ -72,6 +73,14 @@ export class ModelRegistry {
       this.#statistics.set(key, statistics);
     }
     return statistics;
+  }
+
+  /** The counts of every model version, in the form metrics are made of. */
+  inferenceRows(): InferenceRow[] {
+    return Array.from(this.#statistics, ([key, { counts, durations }]) => {
+      const [name, version] = JSON.parse(key) as [string, string];
+      return { name, version, ...counts, durations };
+    });
   }
 
   forgetStatistics(name: string, version: string): void {

@@ -1,8 +1,10 @@
+import { Durations } from "../telemetry/durations.ts";
 import type { DurationCount, ModelStatistics } from "./types.ts";
 
 type Counter = { count: number; ns: number };
 const counter = (): Counter => ({ count: 0, ns: 0 });
 const NS_PER_MS = 1e6;
+const MS_PER_SECOND = 1000;
 
 function add(target: Counter, ms: number): void {
   target.count += 1;
@@ -35,17 +37,21 @@ export class Statistics {
     cache_miss: counter(),
   };
   readonly #batches = new Map<number, { input: Counter; infer: Counter; output: Counter }>();
+  /** Seconds from the look-up of the model to its answer or failure. */
+  readonly durations = new Durations();
   #lastInference = 0;
   #rows = 0;
   #executions = 0;
 
   succeeded(ms: number): void {
     add(this.#stats.success, ms);
+    this.durations.observe(ms / MS_PER_SECOND);
     this.#lastInference = Date.now();
   }
 
   failed(ms: number): void {
     add(this.#stats.fail, ms);
+    this.durations.observe(ms / MS_PER_SECOND);
   }
 
   /** A request that waited for its turn. */
@@ -63,6 +69,10 @@ export class Statistics {
     add(batch.input, times.inputMs);
     add(batch.infer, times.inferMs);
     add(batch.output, times.outputMs);
+  }
+
+  get counts(): { readonly succeeded: number; readonly failed: number } {
+    return { succeeded: this.#stats.success.count, failed: this.#stats.fail.count };
   }
 
   snapshot(name: string, version: string): ModelStatistics {

@@ -9,6 +9,8 @@ export interface Route {
   readonly path: string;
   /** Changes what is served: only for callers that {@link checkLocalCaller} accepts. */
   readonly guarded?: boolean;
+  /** Asked for so often that it is found before the router is asked: see hot-routes.ts. */
+  readonly hot?: boolean;
   handle(exchange: Exchange): Promise<void> | void;
 }
 

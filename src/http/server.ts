@@ -5,8 +5,8 @@ import type { AddressInfo, Socket } from "node:net";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import cors from "cors";
-import type { Hono } from "hono";
 import type { ServerSettings } from "../settings/server.ts";
+import type { App } from "./app.ts";
 
 /** Longer than the idle time-out of common load balancers (60 s): they must never reuse a closed connection. */
 const KEEP_ALIVE_MS = 75_000;
@@ -25,7 +25,7 @@ export interface Listening {
  * @throws the socket's error, such as EADDRINUSE.
  */
 export async function listen(
-  app: Hono<{ Bindings: HttpBindings }>,
+  app: App,
   address: { readonly host: string; readonly port: number },
   settings: ServerSettings,
 ): Promise<Listening> {
@@ -40,16 +40,19 @@ export async function listen(
   return { host: bound.address, port: bound.port, close: () => closeServer(server, settings.drain_timeout) };
 }
 
-function requestListener(app: Hono<{ Bindings: HttpBindings }>, settings: ServerSettings): RequestListener {
+function requestListener({ router, direct }: App, settings: ServerSettings): RequestListener {
   // Every answer is written by its handler. Hono makes a new response for HEAD, which would be written again.
   const dispatch: FetchCallback = async (request, env) => {
-    await app.fetch(request, env as HttpBindings);
+    await router.fetch(request, env as HttpBindings);
     return RESPONSE_ALREADY_SENT;
   };
-  const handle = getRequestListener(dispatch, { hostname: "localhost", errorHandler: refuseRequest });
+  const route = getRequestListener(dispatch, { hostname: "localhost", errorHandler: refuseRequest });
+  const handle: RequestListener = (request, response) => {
+    if (!direct(request, response)) void route(request, response);
+  };
   if (!settings.cors_settings) return handle;
   const allow = corsMiddleware(settings.cors_settings);
-  return (request, response) => allow(request, response, () => void handle(request, response));
+  return (request, response) => allow(request, response, () => handle(request, response));
 }
 
 function corsMiddleware(settings: NonNullable<ServerSettings["cors_settings"]>) {

@@ -26,7 +26,9 @@ const schema = z.looseObject({
   model: optional(text().min(1, "must not be empty")),
   prompt: text(),
   max_new_tokens: optional(whole()),
-  max_length: z.undefined("counts the prompt, too, which is not possible here: give max_new_tokens"),
+  max_length: z
+    .undefined("counts the prompt, too, which is not possible here: give max_new_tokens")
+    .nullish(),
   n: oneAnswer(),
   stream: optional(truth()),
 });

@@ -14,7 +14,7 @@ export const v2Routes: Route[] = [
   ...versioned({ method: "GET", path: "/v2/models/:model/ready", handle: modelReady }),
   ...versioned({ method: "GET", path: "/v2/models/:model/config", handle: modelConfig }),
   ...versioned({ method: "GET", path: "/v2/models/:model/stats", handle: modelStatistics }),
-  ...versioned({ method: "POST", path: "/v2/models/:model/infer", handle: infer }),
+  ...versioned({ method: "POST", path: "/v2/models/:model/infer", hot: true, handle: infer }),
   ...sharedMemoryRoutes,
 ];
 

@@ -1,4 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { type DurationSeries, registerDurations } from "./duration-histogram.ts";
+import { Durations } from "./durations.ts";
 
 interface StateRow {
   readonly name: string;
@@ -6,75 +8,82 @@ interface StateRow {
   readonly state: string;
 }
 
-const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** What is counted of one model version. */
+export interface InferenceRow {
+  readonly name: string;
+  readonly version: string;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly durations: Durations;
+}
+
+/** What is counted of one route and method. */
+export class HttpSeries {
+  readonly method: string;
+  readonly path: string;
+  inProgress = 0;
+  readonly #byStatus = new Map<number, Durations>();
+
+  constructor(method: string, path: string) {
+    this.method = method;
+    this.path = path;
+  }
+
+  finished(status: number, seconds: number): void {
+    let durations = this.#byStatus.get(status);
+    if (durations === undefined) {
+      durations = new Durations();
+      this.#byStatus.set(status, durations);
+    }
+    this.inProgress -= 1;
+    durations.observe(seconds);
+  }
+
+  *series(): Iterable<DurationSeries> {
+    for (const [status, durations] of this.#byStatus) {
+      yield { labels: { method: this.method, path: this.path, status_code: String(status) }, durations };
+    }
+  }
+}
 
 /**
  * Every metric of the server, with MLServer's names where it has them. Labels are route templates and names
- * of models that exist, so that no caller can create a series.
+ * of models that exist, so that no caller can create a series. What is counted for each request is kept in
+ * plain numbers, and put into Prometheus' form when it is asked for.
  */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #success: Counter<"model" | "version">;
-  readonly #failure: Counter<"model" | "version">;
-  readonly #duration: Histogram<"model" | "version">;
+  readonly #http = new Map<string, HttpSeries>();
   readonly #loads: Counter<"model" | "outcome">;
-  readonly #restRequests: Counter<"method" | "path" | "status_code">;
-  readonly #restDuration: Histogram<"method" | "path" | "status_code">;
-  readonly #restInProgress: Gauge<"method" | "path">;
 
   /** @param restPrefix of the HTTP metrics' names (`metrics_rest_server_prefix`). */
   constructor(restPrefix = "rest_server") {
-    const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
-    const model = ["model", "version"] as const;
-    this.#success = new Counter({
-      name: "model_infer_request_success_total",
-      help: "Inference requests answered",
-      labelNames: model,
-      registers,
-    });
-    this.#failure = new Counter({
-      name: "model_infer_request_failure_total",
-      help: "Inference requests that failed",
-      labelNames: model,
-      registers,
-    });
-    this.#duration = new Histogram({
-      name: "model_infer_request_duration",
-      help: "Seconds from the look-up of the model to its answer",
-      labelNames: model,
-      buckets: SECONDS,
-      registers,
-    });
     this.#loads = new Counter({
       name: "capstan_model_loads_total",
       help: "Loads and reloads, by outcome",
       labelNames: ["model", "outcome"],
-      registers,
+      registers: [this.registry],
     });
-    const rest = ["method", "path", "status_code"] as const;
-    this.#restRequests = new Counter({
-      name: `${restPrefix}_requests_total`,
-      help: "HTTP requests answered",
-      labelNames: rest,
-      registers,
-    });
-    this.#restDuration = new Histogram({
-      name: `${restPrefix}_request_duration_seconds`,
-      help: "Seconds from the first byte of a request to the last of its answer",
-      labelNames: rest,
-      buckets: SECONDS,
-      registers,
-    });
-    this.#restInProgress = new Gauge({
-      name: `${restPrefix}_requests_in_progress`,
-      help: "HTTP requests under way",
-      labelNames: ["method", "path"],
-      registers,
-    });
+    this.#registerHttp(restPrefix);
   }
 
-  /** The state of every model version, read when metrics are asked for. */
+  /** The counts of a route and method; `path` is the route's template. */
+  http(method: string, path: string): HttpSeries {
+    const key = `${method} ${path}`;
+    let series = this.#http.get(key);
+    if (series === undefined) {
+      series = new HttpSeries(method, path);
+      this.#http.set(key, series);
+    }
+    return series;
+  }
+
+  loaded(model: string, succeeded: boolean): void {
+    this.#loads.inc({ model, outcome: succeeded ? "success" : "failure" });
+  }
+
+  /** The state of every model version. */
   watchModels(index: () => readonly StateRow[]): void {
     new Gauge({
       name: "capstan_model_state",
@@ -88,24 +97,61 @@ export class Metrics {
     });
   }
 
-  inferred(model: string, version: string, succeeded: boolean, seconds: number): void {
-    const labels = { model, version };
-    (succeeded ? this.#success : this.#failure).inc(labels);
-    this.#duration.observe(labels, seconds);
+  /** What models answered; `rows` is asked at each scrape. */
+  watchInference(rows: () => readonly InferenceRow[]): void {
+    this.#counter("model_infer_request_success_total", "Inference requests answered", rows, "succeeded");
+    this.#counter("model_infer_request_failure_total", "Inference requests that failed", rows, "failed");
+    const help = "Seconds from the look-up of the model to its answer";
+    registerDurations(this.registry, "model_infer_request_duration", help, () =>
+      rows().map(({ name, version, durations }) => ({ labels: { model: name, version }, durations })),
+    );
   }
 
-  loaded(model: string, succeeded: boolean): void {
-    this.#loads.inc({ model, outcome: succeeded ? "success" : "failure" });
+  #counter(
+    name: string,
+    help: string,
+    rows: () => readonly InferenceRow[],
+    field: "succeeded" | "failed",
+  ): void {
+    new Counter({
+      name,
+      help,
+      labelNames: ["model", "version"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const row of rows()) this.inc({ model: row.name, version: row.version }, row[field]);
+      },
+    });
   }
 
-  restStarted(method: string, path: string): void {
-    this.#restInProgress.inc({ method, path });
-  }
-
-  restFinished(method: string, path: string, status: number, seconds: number): void {
-    const labels = { method, path, status_code: String(status) };
-    this.#restInProgress.dec({ method, path });
-    this.#restRequests.inc(labels);
-    this.#restDuration.observe(labels, seconds);
+  #registerHttp(prefix: string): void {
+    const all = () => [...this.#http.values()];
+    const registers = [this.registry];
+    new Counter({
+      name: `${prefix}_requests_total`,
+      help: "HTTP requests answered",
+      labelNames: ["method", "path", "status_code"],
+      registers,
+      collect() {
+        this.reset();
+        for (const series of all())
+          for (const { labels, durations } of series.series()) this.inc(labels, durations.count);
+      },
+    });
+    new Gauge({
+      name: `${prefix}_requests_in_progress`,
+      help: "HTTP requests under way",
+      labelNames: ["method", "path"],
+      registers,
+      collect() {
+        this.reset();
+        for (const { method, path, inProgress } of all()) this.set({ method, path }, inProgress);
+      },
+    });
+    const help = "Seconds from the first byte of a request to the last of its answer";
+    registerDurations(this.registry, `${prefix}_request_duration_seconds`, help, () =>
+      all().flatMap((series) => [...series.series()]),
+    );
   }
 }

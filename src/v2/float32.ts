@@ -10,6 +10,7 @@ import { writeDecimal, writeInteger } from "./decimal-text.ts";
 
 const POWERS = Array.from({ length: 23 }, (_, exponent) => 10 ** exponent);
 const LARGEST_EXACT_POWER = 22;
+const LARGEST_POWER = 1e22;
 const FEWEST_DIGITS = 7;
 /** 9 digits always identify a binary32. */
 const MOST_DIGITS = 9;
@@ -39,7 +40,7 @@ export function writeFloat32(buffer: Uint8Array, offset: number, value: number):
   const exponent = decimalExponent(magnitude);
   for (let digits = FEWEST_DIGITS; digits <= MOST_DIGITS; digits++) {
     const scale = digits - 1 - exponent;
-    if (scale > 2 * LARGEST_EXACT_POWER) break;
+    if (scale > 3 * LARGEST_EXACT_POWER) break;
     const integer = Math.round(timesPower(magnitude, scale));
     if (reads(integer, scale, magnitude)) return writeDecimal(buffer, at, integer, scale);
   }
@@ -54,25 +55,22 @@ function writeNegativeZero(buffer: Uint8Array, offset: number): number {
 
 /** value * 10^scale, correctly rounded where one exact power is enough. */
 function timesPower(value: number, scale: number): number {
-  if (scale >= 0) {
-    return scale <= LARGEST_EXACT_POWER
-      ? value * POWERS[scale]!
-      : value * 1e22 * POWERS[scale - LARGEST_EXACT_POWER]!;
-  }
-  return scale >= -LARGEST_EXACT_POWER
-    ? value / POWERS[-scale]!
-    : value / 1e22 / POWERS[-scale - LARGEST_EXACT_POWER]!;
+  let product = value;
+  let rest = scale;
+  for (; rest > LARGEST_EXACT_POWER; rest -= LARGEST_EXACT_POWER) product *= LARGEST_POWER;
+  for (; rest < -LARGEST_EXACT_POWER; rest += LARGEST_EXACT_POWER) product /= LARGEST_POWER;
+  return rest >= 0 ? product * POWERS[rest]! : product / POWERS[-rest]!;
 }
 
-/** Relative error of a product of two powers, with room to spare. */
-const TWO_STEPS = 2 ** -50;
+/** Relative error of a product of up to three powers, with room to spare. */
+const SEVERAL_STEPS = 2 ** -50;
 
 /** Whether the text of integer / 10^scale reads back as the value. */
 function reads(integer: number, scale: number, magnitude: number): boolean {
   const candidate = timesPower(integer, -scale);
   if (scale <= LARGEST_EXACT_POWER && scale >= -LARGEST_EXACT_POWER)
     return Math.fround(candidate) === magnitude;
-  const margin = candidate * TWO_STEPS;
+  const margin = candidate * SEVERAL_STEPS;
   return Math.fround(candidate - margin) === magnitude && Math.fround(candidate + margin) === magnitude;
 }
 

@@ -7,7 +7,6 @@ import { ModelGraph } from "../../src/host/model-graph.ts";
 import { PluginHost } from "../../src/host/plugin-host.ts";
 import { ModelRegistry } from "../../src/host/registry.ts";
 import { modelSettingsSchema } from "../../src/settings/model.ts";
-import { Metrics } from "../../src/telemetry/metrics.ts";
 import { collect, testCall } from "../../src/testing/index.ts";
 
 const request: InferRequest = { parameters: {}, inputs: [textTensor("x", ["a"])] };
@@ -19,7 +18,7 @@ let plane: ModelDataPlane;
 beforeEach(() => {
   registry = new ModelRegistry((name) => (name === "broken" ? "its file is missing" : undefined));
   const server = { name: "s", version: "1", extensions: [] };
-  plane = new ModelDataPlane({ registry, metrics: new Metrics(), server, ready: () => true });
+  plane = new ModelDataPlane({ registry, server, ready: () => true });
 });
 
 function serve(runtime: Partial<Runtime>, name = "m"): Generation {

@@ -1,7 +1,7 @@
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { eventually } from "../support/eventually.ts";
 import { type LlmServer, script, serveLlms } from "../support/scripted-llm.ts";
-import { eventually } from "../support/server.ts";
 
 let served: LlmServer;
 let client: OpenAI;

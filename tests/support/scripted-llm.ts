@@ -5,12 +5,14 @@ import { serve, TestRepository, type TestServer } from "./server.ts";
 export interface Script {
   /** Aborts that reached the model. */
   aborted: number;
-  /** Text parts it was asked for by `flood`. */
+  /** Text parts that were read of the last `flood`. */
   produced: number;
+  /** Floods that are over. */
+  floods: number;
 }
 
 /** It runs in the process of the test, so they share this. */
-export const script: Script = { aborted: 0, produced: 0 };
+export const script: Script = { aborted: 0, produced: 0, floods: 0 };
 (globalThis as { capstanScript?: Script }).capstanScript = script;
 
 /** An adapter that does what the last message, or the prompt, says. */
@@ -32,7 +34,7 @@ const aborted = ({ signal }) => new Promise((_, reject) => {
 });
 
 const scripts = {
-  async *seen(request) { yield text(JSON.stringify(request)); yield finish(); },
+  async *seen(request) { yield text(ascii(JSON.stringify(request))); yield finish(); },
   async *tools() {
     yield text("Let me see.");
     yield { type: "tool-call", choice: 0, call: { id: "call_1", name: "weather", arguments: '{"city":"Rome"}' } };
@@ -58,12 +60,18 @@ const scripts = {
   async *slow() { yield text("one"); await pause(120); yield text(" two"); yield finish(); },
   async *silent(_, call) { await aborted(call); },
   async *forever(_, call) { yield text("one"); await aborted(call); },
-  async *flood(_, call) {
-    for (let i = 0; i < 4000; i++) { call.signal.throwIfAborted(); script.produced += 1; yield text("x".repeat(16384)); }
-    yield finish();
+  async *flood() {
+    try {
+      for (script.produced = 0; script.produced < 4000; script.produced++) yield text("x".repeat(16384));
+      yield finish();
+    } finally {
+      script.floods += 1;
+    }
   },
 };
 
+// So that no stop sequence is in what the model says it was asked for.
+const ascii = (text) => text.replace(/[^ -~]/g, (c) => "\\\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
 const asked = ({ prompt, messages }) => prompt ?? messages.at(-1).content;
 
 export default defineAdapter({
