@@ -82,6 +82,7 @@ export class Backends implements AsyncDisposable {
 
   /** The least loaded of those that are up; of all that are left when none is. Equal ones take turns. */
   #choose(tried: ReadonlySet<Member>): Member {
+    if (this.#members.length === 1) return this.#members[0]!;
     const left = this.#members.filter((member) => !tried.has(member));
     const up = left.filter((member) => member.up);
     const candidates = up.length > 0 ? up : left;

@@ -43,6 +43,6 @@ export const LATER_VARIABLE_MESSAGE = NOT_YET;
 
 /** Plugins that are named in settings and come with a later version. */
 export const LATER_PLUGINS: readonly string[] = [
-  ...["langchain", "llamaindex", "crew", "openai", "llama-cpp", "transformers"],
+  ...["langchain", "llamaindex", "crew", "transformers"],
   ...["http", "s3", "unity-catalog", "mlflow", "redis", "delta", "sql"],
 ];
