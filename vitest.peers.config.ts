@@ -1,7 +1,9 @@
 import { defineConfig } from "vitest/config";
+import own from "./vitest.config.ts";
 
 /** Tests against real servers of other projects, which they install and start themselves. */
 export default defineConfig({
+  resolve: own.resolve,
   test: {
     include: ["tests/peers/**/*.test.ts"],
     pool: "forks",

@@ -1,4 +1,4 @@
-import type { Llama, LlamaModel, SequenceEvaluateOptions } from "node-llama-cpp";
+import type { Llama, LlamaContext, LlamaModel, SequenceEvaluateOptions } from "node-llama-cpp";
 import type { Call, CapLLM, ChatRequest, ModelSpec, Part } from "../../src/contracts/index.ts";
 import { failed } from "./artifact.ts";
 import { grammarOf } from "./format.ts";
@@ -7,6 +7,7 @@ import { type Library, why } from "./library.ts";
 import { merge } from "./merge.ts";
 import { DEFAULT_CONTEXT, type LlamaOptions } from "./options.ts";
 import { Prompts } from "./prompt.ts";
+import { sampleInTurn } from "./sample-in-turn.ts";
 import { Sequences } from "./sequences.ts";
 
 type Grammar = SequenceEvaluateOptions["grammarEvaluationState"];
@@ -36,15 +37,7 @@ export class Generator implements CapLLM {
     { signal }: Call,
   ): Promise<Generator> {
     const prompts = new Prompts(spec, model, options.chat_template);
-    const most = Math.min(model.trainContextSize, DEFAULT_CONTEXT);
-    const context = model.createContext({
-      sequences: options.sequences,
-      contextSize: options.context_size ?? { max: most },
-      batchSize: options.batch_size,
-      threads: options.threads,
-      createSignal: signal,
-    });
-    const opened = await context.catch(async (cause) => {
+    const opened = await openContext(model, options, signal).catch(async (cause) => {
       signal.throwIfAborted();
       throw failed(spec, `no context of ${options.sequences} sequences: ${await why(cause)}`, cause);
     });
@@ -91,4 +84,20 @@ export class Generator implements CapLLM {
     if (grammar === undefined) return undefined;
     return new this.#parts.library.LlamaGrammarEvaluationState({ model: this.#parts.model, grammar });
   }
+}
+
+async function openContext(
+  model: LlamaModel,
+  options: LlamaOptions,
+  signal: AbortSignal,
+): Promise<LlamaContext> {
+  const context = await model.createContext({
+    sequences: options.sequences,
+    contextSize: options.context_size ?? { max: Math.min(model.trainContextSize, DEFAULT_CONTEXT) },
+    batchSize: options.batch_size,
+    threads: options.threads,
+    createSignal: signal,
+  });
+  sampleInTurn(context);
+  return context;
 }

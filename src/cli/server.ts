@@ -9,6 +9,7 @@ import { scanRepository } from "../host/repository.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import { watchRepository } from "../host/watcher.ts";
 import { createApp } from "../http/app.ts";
+import { cancelRoutes } from "../http/cancel.ts";
 import { eventSourceRoutes } from "../http/event-source.ts";
 import { generateRoutes } from "../http/generate.ts";
 import { healthRoutes, metricsRoutes } from "../http/health.ts";
@@ -16,7 +17,7 @@ import { mlflowRoutes } from "../http/mlflow.ts";
 import { openAIRoutes } from "../http/openai/routes.ts";
 import type { HttpParts } from "../http/parts.ts";
 import { repositoryRoutes } from "../http/repository.ts";
-import { cancelRoutes, RunningCalls } from "../http/running.ts";
+import { RunningCalls } from "../http/running.ts";
 import { type Listening, listen } from "../http/server.ts";
 import { textRoutes } from "../http/text.ts";
 import { v2Routes } from "../http/v2.ts";
@@ -142,7 +143,10 @@ function listenForModels(parts: HttpParts): Promise<Listening> {
     ...textRoutes(settings.metrics_endpoint),
     ...metricsRoutes(settings.metrics_endpoint),
   ];
-  return listen(createApp(routes, parts), { host: settings.host, port: settings.http_port }, settings);
+  const address = { host: settings.host, port: settings.http_port };
+  return listen(createApp(routes, parts), address, settings, {
+    overdue: () => parts.running.cancelAll("The server is stopping"),
+  });
 }
 
 /** Metrics have a port of their own, so that it can be open where the models are not. */

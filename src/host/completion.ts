@@ -41,11 +41,6 @@ export class CompletionFold {
     else if (part.type === "finish") choice.end = { reason: part.reason, usage: part.usage };
   }
 
-  /** The text of a choice so far. */
-  text(choice: number): string {
-    return this.#choices.get(choice)?.text ?? "";
-  }
-
   /** @throws CapstanError INTERNAL unless every choice has its `finish`. */
   finish(): FoldedCompletion {
     const choices = [...this.#choices]

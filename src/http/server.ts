@@ -20,6 +20,17 @@ export interface Listening {
   close(): Promise<void>;
 }
 
+/** What a server that is told to close asks of whoever made it. */
+export interface Closing {
+  /** The time is up: work that is still under way must come to its end now. */
+  overdue(): void;
+}
+
+/** From then on until connections are cut off: enough for the last event of each stream. */
+const LAST_WORDS_MS = 500;
+/** Connections whose answer was under way when the server was told to close are idle some time later. */
+const IDLE_CHECK_MS = 100;
+
 /**
  * Puts an app on a port; port 0 takes a free one.
  * @throws the socket's error, such as EADDRINUSE.
@@ -28,16 +39,19 @@ export async function listen(
   app: App,
   address: { readonly host: string; readonly port: number },
   settings: ServerSettings,
+  closing?: Closing,
 ): Promise<Listening> {
   const server = createServer(requestListener(app, settings), settings.tls);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.on("clientError", refuseConnection);
+  const silent = watchSilent(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(address.port, address.host, resolve);
   });
   const bound = server.address() as AddressInfo;
-  return { host: bound.address, port: bound.port, close: () => closeServer(server, settings.drain_timeout) };
+  const close = () => closeServer(server, silent, settings.drain_timeout, closing);
+  return { host: bound.address, port: bound.port, close };
 }
 
 function requestListener({ router, direct }: App, settings: ServerSettings): RequestListener {
@@ -100,15 +114,37 @@ function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-/** @param drainMs what is still open then is cut off; 0 waits without end. */
-function closeServer(server: Server, drainMs: number): Promise<void> {
-  const timer = drainMs > 0 ? setTimeout(() => server.closeAllConnections(), drainMs) : undefined;
+/** Connections without a request so far. Browsers open them in advance, and Node does not count them as idle. */
+function watchSilent(server: Server): ReadonlySet<Socket> {
+  const silent = new Set<Socket>();
+  server.on(server instanceof https.Server ? "secureConnection" : "connection", (socket: Socket) => {
+    silent.add(socket);
+    socket.once("close", () => silent.delete(socket));
+  });
+  server.on("request", ({ socket }) => silent.delete(socket));
+  return silent;
+}
+
+/** @param drainMs what is still open then is told to end, and cut off; 0 waits without end. */
+function closeServer(
+  server: Server,
+  silent: ReadonlySet<Socket>,
+  drainMs: number,
+  closing: Closing | undefined,
+): Promise<void> {
+  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+  const overdue = drainMs > 0 ? setTimeout(() => closing?.overdue(), drainMs) : undefined;
+  const end =
+    drainMs > 0 ? setTimeout(() => server.closeAllConnections(), drainMs + LAST_WORDS_MS) : undefined;
   return new Promise((resolve, reject) => {
     server.close((error) => {
-      clearTimeout(timer);
+      clearInterval(idle);
+      clearTimeout(overdue);
+      clearTimeout(end);
       if (error) reject(error);
       else resolve();
     });
     server.closeIdleConnections();
+    for (const socket of silent) socket.destroy();
   });
 }

@@ -79,24 +79,18 @@ describe("tiny-chat", () => {
     expect(finishOf(parts)?.reason).toBe("stop");
   });
 
-  it("gives the same answer to the same seed, and others to others", async () => {
-    const sampling = { temperature: 2, topP: 1, topK: 0, maxTokens: 12 };
-    const text = async (seed: number) => textOf(await answer(llm, ask("Hello", { ...sampling, seed })));
-    const [first, again, other, negative] = [await text(7), await text(7), await text(8), await text(-1)];
-    expect(again).toBe(first);
-    expect(new Set([first, other, negative]).size).toBe(3);
-  });
-
   it("gives different choices, the same ones to the same seed", async () => {
-    const request = { ...ask("Hello", { temperature: 2, topP: 1, topK: 0, maxTokens: 12, seed: 1 }), n: 3 };
-    const texts = async () => {
+    const sampling = { temperature: 2, topP: 1, topK: 0, maxTokens: 12 };
+    const texts = async (seed: number) => {
+      // A model of its own: what is cached and what is not may differ in the last bits.
       await using fresh = await load();
-      const parts = await answer(fresh, request);
+      const parts = await answer(fresh, { ...ask("Hello", { ...sampling, seed }), n: 3 });
       return [0, 1, 2].map((choice) => textOf(parts, choice));
     };
-    const first = await texts();
+    const first = await texts(1);
     expect(new Set(first).size).toBe(3);
-    expect(await texts()).toEqual(first);
+    expect(await texts(1)).toEqual(first);
+    expect(await texts(-9)).not.toEqual(first);
   });
 
   it("repeats itself less under a penalty", async () => {

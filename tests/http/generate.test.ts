@@ -1,5 +1,8 @@
+import { once } from "node:events";
 import http from "node:http";
+import net from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { RunningCalls } from "../../src/http/running.ts";
 import { eventually } from "../support/eventually.ts";
 import { dataOf, eventsOf, type LlmServer, script, serveLlms } from "../support/scripted-llm.ts";
 import type { TestServer } from "../support/server.ts";
@@ -232,6 +235,29 @@ describe("the stream of an EventSource", () => {
   });
 });
 
+describe("a server that stops", () => {
+  it("lets streams end, and ends with an event those that take too long", async () => {
+    await using stopping = await serveLlms({ drain_timeout: "300ms" });
+    const ask = (text: string) => stopping.server.request(`${scripted("stream")}?prompt=${text}`);
+    const answers = await Promise.all([ask("slow"), ask("forever")]);
+    await stopping.server.running.close();
+    const texts = await Promise.all(answers.map((answer) => answer.text()));
+    const [slow, forever] = texts.map((text) => eventsOf(text).map(({ event }) => event));
+    expect(slow).toEqual(["token", "token", "done"]);
+    expect(forever).toEqual(["token", "failure"]);
+  });
+
+  it("does not wait for a connection without a request", async () => {
+    const stopping = await serveLlms();
+    const socket = net.connect(Number(new URL(stopping.server.url).port), "127.0.0.1");
+    await once(socket, "connect");
+    await stopping.server.get("/v2");
+    const closed = once(socket, "close");
+    await stopping[Symbol.asyncDispose]();
+    await closed;
+  });
+});
+
 describe("cancelling", () => {
   it("ends the caller's own request, streaming or not", async () => {
     const before = script.aborted;
@@ -251,6 +277,12 @@ describe("cancelling", () => {
   });
 
   it("knows nothing of what is over, or of another's", async () => {
+    const running = new RunningCalls();
+    const reasons: string[] = [];
+    running.add({ requestId: "a", address: "192.0.2.1", cancel: (reason) => reasons.push(reason) });
+    expect(running.cancel("a", "192.0.2.2")).toBe(false);
+    expect(running.cancel("a", "192.0.2.1")).toBe(true);
+    expect(reasons).toHaveLength(1);
     expect(await server.post("/v2/cancel/whole")).toMatchObject({
       status: 404,
       body: { error: expect.stringContaining("whole") },

@@ -119,6 +119,11 @@ describe("bare names", () => {
     expect((await load({ LOG_LEVEL })).settings.log_level).toBe(level);
   });
 
+  it("DEFAULT_MODEL is the model of requests that name none", async () => {
+    expect((await load({ DEFAULT_MODEL: "tiny-chat" })).settings.default_model).toBe("tiny-chat");
+    expect((await load({ DEFAULT_MODEL: "" })).settings.default_model).toBeNull();
+  });
+
   it("METRICS_ENABLED=false turns metrics off", async () => {
     expect((await load({ METRICS_ENABLED: "False" })).settings.metrics_endpoint).toBeNull();
     expect((await load({ METRICS_ENABLED: "true" })).settings.metrics_endpoint).toBe("/metrics");

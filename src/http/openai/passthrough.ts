@@ -1,5 +1,4 @@
 import type { ReadableStream } from "node:stream/web";
-import { Response as UndiciResponse } from "undici";
 import { invalid } from "../../contracts/index.ts";
 import { readBody } from "../body.ts";
 import { errorBody, reportError } from "../error-body.ts";
@@ -90,7 +89,7 @@ async function readAny(x: Exchange): Promise<AnyBody> {
 async function readForm(bytes: Buffer, type: string): Promise<AnyBody> {
   try {
     const headers = { "content-type": type };
-    const body = await new UndiciResponse(bytes, { headers }).formData();
+    const body = await new Response(new Uint8Array(bytes), { headers }).formData();
     return { body, model: modelField(body.get("model") ?? undefined) };
   } catch (cause) {
     throw invalid(`The body is not the form its Content-Type says: ${(cause as Error).message}`, { cause });
