@@ -53,15 +53,11 @@ export class Generator implements CapLLM {
     const grammar = await grammarOf(request, llama);
     const left = new AbortController();
     const signal = AbortSignal.any([call.signal, left.signal, sequences.closing]);
-    const { sampling } = request;
-    const choices = Array.from({ length: request.n ?? 1 }, (_, choice) =>
-      generate(
-        model,
-        sequences,
-        { choice, prompt, sampling, grammar: this.#grammar(grammar) },
-        { ...call, signal },
-      ),
-    );
+    const own: Call = { signal, requestId: call.requestId, log: call.log };
+    const choices = Array.from({ length: request.n ?? 1 }, (_, choice) => {
+      const answer = { choice, prompt, sampling: request.sampling, grammar: this.#grammar(grammar) };
+      return generate(model, sequences, answer, own);
+    });
     try {
       yield* merge(choices);
     } finally {

@@ -1,7 +1,8 @@
 import type { Server } from "@grpc/grpc-js";
-import { CapstanError, invalid, type Part } from "../contracts/index.ts";
+import { CapstanError, type Part } from "../contracts/index.ts";
 import type { CallScope } from "../host/call.ts";
 import { foldParts } from "../host/completion.ts";
+import { chooseName, type Target, targetOf } from "../host/language-model.ts";
 import { checkModelName } from "../v2/names.ts";
 import { Exchange, type OutgoingStream } from "./exchange.ts";
 import type { capstan } from "./generated/llm.js";
@@ -25,34 +26,18 @@ export function addLanguageModelMethods(server: Server, parts: GrpcParts): void 
 
 /** A question on its way to a model. */
 interface Asked {
-  readonly model: string;
-  /** "" for a model that will turn out not to be one. */
-  readonly version: string;
+  readonly target: Target;
   readonly scope: CallScope;
   readonly answer: AsyncIterable<Part>;
 }
 
-/** The version is that of the model which answers when the answer is begun before anything is awaited. */
 function ask(message: capstan.llm.v1.ChatRequest, x: Exchange, use: PromptUse): Asked {
-  const { plane } = x.parts;
-  const model = modelOf(message.model, x.parts);
+  const { plane, settings } = x.parts;
+  const named = message.model === "" ? undefined : checkModelName(message.model);
+  const target = targetOf(plane, chooseName(plane, named, settings.default_model), undefined);
   const request = readChatRequest(message, use, x.header("x-session-id"));
   const scope = x.open(timeLimitOf(message));
-  const version = plane.languageModels().find(({ name }) => name === model)?.version ?? "";
-  return { model, version, scope, answer: plane.chat(model, undefined, request, scope) };
-}
-
-/**
- * The model named, else `default_model`, else the only language model there is.
- * @throws CapstanError INVALID_ARGUMENT when a name is needed.
- */
-function modelOf(asked: string, { plane, settings }: GrpcParts): string {
-  if (asked !== "") return checkModelName(asked);
-  if (settings.default_model !== null) return settings.default_model;
-  const names = plane.languageModels().map(({ name }) => name);
-  if (names.length === 1) return names[0]!;
-  const have = names.length === 0 ? "no language model is loaded" : `there are ${names.join(", ")}`;
-  throw invalid(`'model' is missing, and ${have}: name one, or set default_model`, { param: "model" });
+  return { target, scope, answer: plane.chat(target.name, undefined, request, scope) };
 }
 
 function stopwatch(): () => number {
@@ -62,12 +47,12 @@ function stopwatch(): () => number {
 
 async function complete(message: capstan.llm.v1.ChatRequest, x: Exchange) {
   const elapsedMs = stopwatch();
-  const { model, version, answer } = ask(message, x, "message");
+  const { target, answer } = ask(message, x, "message");
   const completion = await foldParts(answer);
   return {
     id: x.requestId,
-    model,
-    modelVersion: version,
+    model: target.name,
+    modelVersion: target.answering,
     ...writeCompletion(completion),
     latencyMs: elapsedMs(),
   };
@@ -91,9 +76,9 @@ function addStream(server: Server, parts: GrpcParts, method: StreamMethod, use: 
 /** Resolves when the last chunk is on its way. Leaving the loop ends the model's work. */
 async function sendChunks(stream: OutgoingStream, x: Exchange, method: StreamMethod, use: PromptUse) {
   const chunks = new Chunks(x.requestId, stopwatch());
-  const { version, scope, answer } = ask(decodeRequest(method, stream.request), x, use);
+  const { target, scope, answer } = ask(decodeRequest(method, stream.request), x, use);
   const metadata = requestIdMetadata(x.requestId);
-  metadata.set("x-capstan-model-version", version);
+  metadata.set("x-capstan-model-version", target.answering);
   stream.sendMetadata(metadata);
   const outlet = new Outlet(stream, scope.signal);
   for await (const part of answer) {

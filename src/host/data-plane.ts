@@ -76,9 +76,19 @@ export class ModelDataPlane implements DataPlane {
     });
   }
 
-  passthrough(model: string, version: string | undefined, route: string, body: unknown, call: Call) {
+  /** The generation is held until the response's body was read, or given up. */
+  async passthrough(model: string, version: string | undefined, route: string, body: unknown, call: Call) {
+    const held = this.#parts.registry.find(model, version).acquire();
     const lack = `has no upstream that serves ${route}`;
-    return this.#capability(model, version, call, lack, (llm) => llm.passthrough?.(route, body, call));
+    try {
+      const response = await this.#capability(model, version, call, lack, (llm) => {
+        return llm.passthrough?.(route, body, call);
+      });
+      return whenRead(response, () => held.release());
+    } catch (error) {
+      held.release();
+      throw error;
+    }
   }
 
   languageModels() {
@@ -202,6 +212,17 @@ export class ModelDataPlane implements DataPlane {
     generation.statistics.failed(performance.now() - started);
     return toCapstanError(thrown);
   }
+}
+
+/** The same response; `done` is called once, when its body has ended in whatever way. */
+function whenRead(response: Response, done: () => void): Response {
+  if (response.body === null) {
+    done();
+    return response;
+  }
+  const body = response.body.pipeThrough(new TransformStream({ flush: done, cancel: done }));
+  const { status, statusText, headers } = response;
+  return new Response(body, { status, statusText, headers });
 }
 
 function languageModel({ runtime, spec }: Generation): CapLLM {

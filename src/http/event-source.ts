@@ -6,12 +6,13 @@ import {
   textOf,
   type Usage,
 } from "../contracts/index.ts";
+import { type Target, targetOf } from "../host/language-model.ts";
 import type { ModelResponse } from "../host/types.ts";
 import { shownMessage } from "./error-body.ts";
 import type { Exchange } from "./exchange.ts";
 import { partsOf, readEither } from "./generate.ts";
 import { type GenerateRequest, readGenerate, readQuery } from "./generate-request.ts";
-import { answerHeaders, type Target, targetOf } from "./language-model.ts";
+import { answerHeaders } from "./language-model.ts";
 import { type Route, versioned } from "./route.ts";
 import { sendEvents } from "./sse.ts";
 import { inferRequestOf, modelOf } from "./v2.ts";
@@ -45,7 +46,7 @@ async function fromBody(x: Exchange): Promise<void> {
 
 async function fromTensors(x: Exchange, request: InferRequest): Promise<void> {
   refuseResuming(request.parameters);
-  const target = targetOf(x, modelOf(x), x.params.version);
+  const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
   const call = x.call(request.parameters);
   const responses = x.parts.plane.inferStream(target.name, target.version, request, call);
   return send(x, target, (writer) => writer.ofResponses(responses));
@@ -65,7 +66,7 @@ function refuseResuming({ resume, ticket }: Readonly<Record<string, unknown>>): 
 }
 
 async function stream(x: Exchange, asked: GenerateRequest): Promise<void> {
-  const target = targetOf(x, modelOf(x), x.params.version);
+  const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
   if (x.request.method === "HEAD") return send(x, target, none);
   return send(x, target, (writer) => writer.ofParts(partsOf(x, target, asked)));
 }

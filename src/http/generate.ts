@@ -1,11 +1,12 @@
 import { type FinishReason, invalid, type Part, type Usage } from "../contracts/index.ts";
 import { foldParts } from "../host/completion.ts";
+import { type Target, targetOf } from "../host/language-model.ts";
 import { encodeInferResponse } from "../v2/index.ts";
 import { readBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import { type GenerateRequest, readGenerate } from "./generate-request.ts";
 import { type JsonObject, parseObject } from "./json-body.ts";
-import { answerHeaders, type Target, targetOf } from "./language-model.ts";
+import { answerHeaders } from "./language-model.ts";
 import { type Route, versioned } from "./route.ts";
 import { sendJson } from "./send.ts";
 import { sendEvents, sseData } from "./sse.ts";
@@ -27,7 +28,7 @@ async function generate(x: Exchange): Promise<void> {
   const asked = readGenerate(x, fields);
   if (asked.stream)
     throw invalid("'stream' is for generate_stream: this route answers once", { param: "stream" });
-  const target = targetOf(x, modelOf(x), x.params.version);
+  const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
   const started = performance.now();
   const { choices, usage } = await foldParts(partsOf(x, target, asked));
   const { text, reason, logprobs } = choices[0]!;
@@ -40,7 +41,7 @@ async function generateStream(x: Exchange): Promise<void> {
   const { bytes, fields } = await readEither(x);
   if (fields === undefined) return sendEvents(x, inferEvents(x, bytes), {});
   const asked = readGenerate(x, fields);
-  const target = targetOf(x, modelOf(x), x.params.version);
+  const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
   const events = textEvents(partsOf(x, target, asked), namesOf(target, asked), asked.details);
   return sendEvents(x, events, { headers: answerHeaders(x, target) });
 }

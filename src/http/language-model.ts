@@ -1,44 +1,20 @@
-import { CapstanError, invalid, toCapstanError } from "../contracts/index.ts";
+import { CapstanError, toCapstanError } from "../contracts/index.ts";
+import { chooseName, type Target, targetOf } from "../host/language-model.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Headers } from "./send.ts";
-
-/** A language model that a request is for. */
-export interface Target {
-  readonly name: string;
-  /** As asked for; absent: whichever the data plane takes. */
-  readonly version?: string | undefined;
-  /** The version that answers. */
-  readonly answering: string;
-}
 
 /**
  * The model a body names; without a name the one of `default_model`, else the only language model there is.
  * @throws CapstanError NOT_FOUND, NOT_READY, UNSUPPORTED, or INVALID_ARGUMENT when a name is needed.
  */
-export function chooseModel(x: Exchange, named: string | undefined): Target {
-  const name = named ?? x.parts.settings.default_model ?? soleModel(x);
+export function chooseModel({ parts }: Exchange, named: string | undefined): Target {
+  const name = chooseName(parts.plane, named, parts.settings.default_model);
   try {
-    return targetOf(x, name, undefined);
+    return targetOf(parts.plane, name, undefined);
   } catch (thrown) {
     const cause = toCapstanError(thrown);
     throw new CapstanError(cause.code, cause.message, { cause, param: "model" });
   }
-}
-
-/** The model a path names. */
-export function targetOf(x: Exchange, name: string, version: string | undefined): Target {
-  const { plane } = x.parts;
-  plane.signature(name, version);
-  const found = plane.languageModels().find((model) => model.name === name);
-  if (found === undefined) throw new CapstanError("UNSUPPORTED", `Model '${name}' is not a language model`);
-  return { name, version, answering: version || found.version };
-}
-
-function soleModel(x: Exchange): string {
-  const names = x.parts.plane.languageModels().map(({ name }) => name);
-  if (names.length === 1) return names[0]!;
-  const have = names.length === 0 ? "no language model is loaded" : `there are ${names.join(", ")}`;
-  throw invalid(`'model' is missing, and ${have}: name one, or set default_model`, { param: "model" });
 }
 
 /**

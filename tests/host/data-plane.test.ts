@@ -157,6 +157,24 @@ describe("a model's view of its host", () => {
     expect(generation.leases).toBe(0);
   });
 
+  it("is held until the body of an upstream's answer was read, or given up", async () => {
+    const generation = serve({
+      llm: {
+        async *streamTokens() {},
+        passthrough: async () => new Response("a picture", { headers: { "content-type": "image/png" } }),
+        async [Symbol.asyncDispose]() {},
+      },
+    });
+    const read = await plane.passthrough("m", undefined, "/v1/images", {}, call());
+    expect(generation.leases).toBe(1);
+    expect(read.headers.get("content-type")).toBe("image/png");
+    expect(await read.text()).toBe("a picture");
+    expect(generation.leases).toBe(0);
+    const left = await plane.passthrough("m", undefined, "/v1/images", {}, call());
+    await left.body!.cancel();
+    expect(generation.leases).toBe(0);
+  });
+
   it("says what the other model cannot do", async () => {
     serve({});
     const model = host().model("m");

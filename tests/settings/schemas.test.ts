@@ -53,8 +53,8 @@ describe("JSON Schemas", () => {
       Object.keys((extraOf(rule) as { properties: object }).properties).sort(),
     );
     expect(keys).toEqual([
-      ["delay", "framework", "reload", "source"],
-      ["base_url", "framework", "reload", "source"],
+      ["admission", "delay", "framework", "reload", "source"],
+      ["admission", "base_url", "framework", "reload", "source"],
     ]);
   });
 });
