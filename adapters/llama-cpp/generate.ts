@@ -117,14 +117,14 @@ class Work implements AsyncDisposable {
     const known = commonPrefix(this.#sequence.contextTokens, this.#prompt.slice(0, -1));
     await this.#run(() => this.#sequence.adaptStateToTokens(this.#prompt.slice(0, known), false));
     const { length } = this.#prompt;
+    const counts = { prompt_tokens: length, cached_tokens: known, evaluated_tokens: length - known };
+    this.#call.log.debug(counts, "reading the prompt");
     const step = this.#sequences.batchSize;
     let position = known;
     for (; length - position > step; position += step) {
       const tokens = this.#prompt.slice(position, position + step);
       await this.#run(() => this.#sequence.evaluateWithoutGeneratingNewTokens(tokens));
     }
-    const counts = { prompt_tokens: length, cached_tokens: known, evaluated_tokens: length - known };
-    this.#call.log.debug(counts, "reading the prompt");
     return this.#prompt.slice(position);
   }
 

@@ -16,6 +16,7 @@ export interface Principal {
 /**
  * The circumstances of one piece of work: the last parameter of every asynchronous function.
  * Whoever takes it stops when `signal` aborts, rejects with its reason, and removes its listeners.
+ * All of it are own fields: `{ ...call, signal }` is a call with another signal.
  */
 export interface Call {
   readonly signal: AbortSignal;

@@ -48,18 +48,21 @@ export function throwIfOver(call: Call): void {
   }
 }
 
+/** What a plugin reads are own fields: `{ ...call, deadline }` must not lose any of them. */
 class RequestCall implements CallScope {
   readonly requestId: string;
+  readonly signal: AbortSignal;
+  readonly log: Log;
   readonly priority: number | undefined;
   readonly principal: Principal | undefined;
   readonly deadline: number | undefined;
   readonly #controller = new AbortController();
-  readonly #log: Log;
   readonly #timer: NodeJS.Timeout | undefined;
 
   constructor(options: CallOptions) {
     this.requestId = options.requestId;
-    this.#log = options.log;
+    this.signal = this.#controller.signal;
+    this.log = new RequestLog(options.log, options.requestId);
     this.priority = positive(options.parameters?.priority) ?? positive(options.header?.("x-priority"));
     this.principal = options.principal;
     const timeoutMs = shortestTimeout(options);
@@ -69,21 +72,6 @@ class RequestCall implements CallScope {
     }
   }
 
-  /** Every line says which request it is of. */
-  get log(): Log {
-    const named = (fields: object) => ({ request_id: this.requestId, ...fields });
-    return {
-      debug: (fields, message) => this.#log.debug(named(fields), message),
-      info: (fields, message) => this.#log.info(named(fields), message),
-      warn: (fields, message) => this.#log.warn(named(fields), message),
-      error: (fields, message) => this.#log.error(named(fields), message),
-    };
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
   cancel(reason: string): void {
     clearTimeout(this.#timer);
     this.#controller.abort(new CapstanError("CANCELLED", reason));
@@ -91,6 +79,37 @@ class RequestCall implements CallScope {
 
   end(): void {
     clearTimeout(this.#timer);
+  }
+}
+
+/** Every line says which request it is of. */
+class RequestLog implements Log {
+  readonly #log: Log;
+  readonly #id: string;
+
+  constructor(log: Log, id: string) {
+    this.#log = log;
+    this.#id = id;
+  }
+
+  debug(fields: object, message: string): void {
+    this.#log.debug(this.#named(fields), message);
+  }
+
+  info(fields: object, message: string): void {
+    this.#log.info(this.#named(fields), message);
+  }
+
+  warn(fields: object, message: string): void {
+    this.#log.warn(this.#named(fields), message);
+  }
+
+  error(fields: object, message: string): void {
+    this.#log.error(this.#named(fields), message);
+  }
+
+  #named(fields: object): object {
+    return { request_id: this.#id, ...fields };
   }
 }
 

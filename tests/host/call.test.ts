@@ -50,6 +50,16 @@ describe("a call", () => {
     expect(call.signal.reason).toMatchObject({ code: "CANCELLED", message: "The client left" });
   });
 
+  it("keeps its signal and its log when a plugin spreads it to change a field", () => {
+    const { log, lines } = recorder();
+    const call = openCall({ requestId: "r-3", log });
+    const copy = { ...call, deadline: 1 };
+    copy.log.info({}, "from the copy");
+    call.cancel("left");
+    expect(copy.signal.aborted).toBe(true);
+    expect(lines).toEqual([["info", { request_id: "r-3" }, "from the copy"]]);
+  });
+
   it("puts its request id on every line", () => {
     const { log, lines } = recorder();
     const call = openCall({ requestId: "r-2", log });

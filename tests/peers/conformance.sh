@@ -43,6 +43,9 @@ capstan() {
   metrics=$(free_port)
   rm -rf "$models"
   node "$ROOT/src/cli/main.ts" conformance --write-reference "$models" >/dev/null
+  mkdir -p "$models/echo"
+  echo '{ "name": "echo", "implementation": "llm", "parameters": { "extra": { "framework": "echo" } } }' \
+    >"$models/echo/model-settings.json"
   (
     cd "$OUT"
     exec node "$ROOT/src/cli/main.ts" start "$models" --http-port "$http" --grpc-port "$grpc" --metrics-port "$metrics"
