@@ -4,17 +4,14 @@ import {
   CapstanError,
   type ChatRequest,
   type InferRequest,
-  type InferResponse,
   type Part,
-  type Tensor,
   type TensorSpec,
   toCapstanError,
 } from "../contracts/index.ts";
-import { encodeContent, selectOutputs } from "../v2/index.ts";
 import type { Admission } from "./admission.ts";
-import { throwIfOver } from "./call.ts";
-import { checkRequest } from "./check-request.ts";
+import { answers, execute } from "./execution.ts";
 import type { Generation } from "./generation.ts";
+import { whenRead } from "./held-response.ts";
 import { describeConfig, describeModel } from "./metadata.ts";
 import type { ModelRegistry } from "./registry.ts";
 import type {
@@ -214,17 +211,6 @@ export class ModelDataPlane implements DataPlane {
   }
 }
 
-/** The same response; `done` is called once, when its body has ended in whatever way. */
-function whenRead(response: Response, done: () => void): Response {
-  if (response.body === null) {
-    done();
-    return response;
-  }
-  const body = response.body.pipeThrough(new TransformStream({ flush: done, cancel: done }));
-  const { status, statusText, headers } = response;
-  return new Response(body, { status, statusText, headers });
-}
-
 function languageModel({ runtime, spec }: Generation): CapLLM {
   if (runtime.llm !== undefined) return runtime.llm;
   throw new CapstanError("UNSUPPORTED", `Model '${spec.name}' is not a language model`);
@@ -235,49 +221,4 @@ async function admit(generation: Generation, admission: Admission, call: Call): 
   await admission.enter(call);
   generation.statistics.queued(performance.now() - arrived);
   return true;
-}
-
-async function* answers(generation: Generation, request: InferRequest, call: Call) {
-  const checked = checkRequest(generation.runtime, request);
-  for await (const response of generation.runtime.inferStream!(checked, call)) {
-    yield finish(generation, checked, response);
-  }
-}
-
-/** Checks, runs and finishes one request; the times go into the model's statistics. */
-async function execute(generation: Generation, request: InferRequest, call: Call): Promise<ModelResponse> {
-  const started = performance.now();
-  const checked = checkRequest(generation.runtime, request);
-  const prepared = performance.now();
-  throwIfOver(call);
-  const response = await generation.runtime.infer(checked, call);
-  throwIfOver(call);
-  const inferred = performance.now();
-  const finished = finish(generation, checked, response);
-  generation.statistics.executed({
-    rows: rowsOf(checked, generation.runtime.inputs),
-    inputMs: prepared - started,
-    inferMs: inferred - prepared,
-    outputMs: performance.now() - inferred,
-  });
-  return finished;
-}
-
-function finish(generation: Generation, request: InferRequest, response: InferResponse): ModelResponse {
-  const { name, version } = generation.spec;
-  const selected = selectOutputs(response.outputs, request);
-  return {
-    modelName: name,
-    modelVersion: version,
-    id: request.id,
-    parameters: response.parameters,
-    outputs: encodeContent(selected, request, generation.runtime.outputs),
-  };
-}
-
-/** Rows of a request: its first dimension where the model leaves that one open, else one. */
-function rowsOf(request: InferRequest, specs: readonly TensorSpec[] | undefined): number {
-  const first: Tensor | undefined = request.inputs[0];
-  const open = specs?.[0]?.shape[0] === -1;
-  return open ? (first?.shape[0] ?? 1) : 1;
 }
