@@ -60,9 +60,20 @@ const definedOnly = (flags: Record<string, string | undefined>) =>
 
 const isPretty = (settings: ServerSettings) => process.stdout.isTTY && !settings.use_structured_logging;
 
+/** A signal that comes twice at once, as from a terminal and from npm, is one wish. */
+const SAME_WISH_MS = 1000;
+const FAILURE = 1;
+
+/** Resolves with the first signal to stop. One that comes later is from somebody who will not wait. */
 function untilSignal(): Promise<NodeJS.Signals> {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  let first: number | undefined;
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (first !== undefined && performance.now() - first > SAME_WISH_MS) process.exit(FAILURE);
+    first ??= performance.now();
+    resolve(signal);
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, onSignal);
   return promise;
 }
 

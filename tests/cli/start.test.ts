@@ -87,6 +87,9 @@ describe("capstan start", () => {
       fetch(`http://${http}/v2/models/digits/infer`, { method: "POST", headers, body }),
     );
     await new Promise((resolve) => setTimeout(resolve, 100));
+    // Twice, as a terminal and npm do it between them.
+    server.child.kill("SIGTERM");
+    await server.line("stopping");
     server.child.kill("SIGTERM");
     const statuses = (await Promise.all(answers)).map(({ status }) => status);
     expect(statuses).toEqual(new Array(8).fill(200));
