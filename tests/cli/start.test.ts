@@ -87,12 +87,28 @@ describe("capstan start", () => {
       fetch(`http://${http}/v2/models/digits/infer`, { method: "POST", headers, body }),
     );
     await new Promise((resolve) => setTimeout(resolve, 100));
-    // Twice, as a terminal and npm do it between them.
-    server.child.kill("SIGTERM");
-    await server.line("stopping");
     server.child.kill("SIGTERM");
     const statuses = (await Promise.all(answers)).map(({ status }) => status);
     expect(statuses).toEqual(new Array(8).fill(200));
+    expect(await server.exit()).toBe(0);
+  });
+
+  it("takes a signal that comes twice, as from a terminal and from npm, for one", async () => {
+    await using repository = await TestRepository.create();
+    const extra = { framework: "echo", delay_ms: 100 };
+    await repository.write("slow", { name: "slow", implementation: "llm", parameters: { extra } });
+    const server = capstan(["start", repository.root, ...FREE_PORTS]);
+    const { http } = await server.line("ready");
+    const answer = fetch(`http://${http}/v1/generate`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ prompt: "one two three four five six seven" }),
+    });
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    server.child.kill("SIGTERM");
+    await server.line("stopping");
+    server.child.kill("SIGTERM");
+    expect(await (await answer).json()).toMatchObject({ output: "Echo: one two three four five six seven" });
     expect(await server.exit()).toBe(0);
   });
 
