@@ -1,10 +1,8 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import { pythonWith } from "../python-venv.ts";
 import { startCapstan } from "./capstan.ts";
 
 /** What one check of the Python script found. */
@@ -16,25 +14,14 @@ interface Check {
 
 const run = promisify(execFile);
 const SCRIPT = join(import.meta.dirname, "python");
-const VENV = join(process.env.PEERS_CACHE ?? join(homedir(), ".cache/capstan-peers"), "tritonclient-2.73.0");
-
-/** Into a virtual environment that is kept. */
-async function install(): Promise<void> {
-  const done = join(VENV, ".installed");
-  if (existsSync(done)) return;
-  await mkdir(VENV, { recursive: true });
-  await run("python3", ["-m", "venv", VENV]);
-  await run(join(VENV, "bin/pip"), ["install", "-q", "-r", join(SCRIPT, "requirements.txt")]);
-  await writeFile(done, "");
-}
 
 /** Every line the script printed; the last one says how many checks there were. */
 async function runChecks(): Promise<unknown[]> {
-  await install();
+  const python = await pythonWith("tritonclient-2.73.0", join(SCRIPT, "requirements.txt"));
   await using capstan = await startCapstan();
   const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
   const args = [join(SCRIPT, "main.py"), capstan.http, capstan.grpc];
-  const { stdout } = await run(join(VENV, "bin/python"), args, { env, timeout: 300_000 });
+  const { stdout } = await run(python, args, { env, timeout: 300_000 });
   return stdout
     .trim()
     .split("\n")

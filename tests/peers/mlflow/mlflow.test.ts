@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { serve, type TestServer } from "../../support/server.ts";
+import { pythonWith } from "../python-venv.ts";
 
 /** A request, and what MLflow's scoring server answers to it. */
 interface Exchange {
@@ -18,7 +18,6 @@ interface Exchange {
 
 const run = promisify(execFile);
 const HERE = import.meta.dirname;
-const VENV = join(process.env.PEERS_CACHE ?? join(homedir(), ".cache/capstan-peers"), "mlflow-3.17.2");
 const INSTALL_MS = 15 * 60_000;
 
 let folder: string;
@@ -26,10 +25,10 @@ let server: TestServer;
 let exchanges: Exchange[];
 
 beforeAll(async () => {
-  await installMlflow();
+  const python = await pythonWith("mlflow-3.17.2", join(HERE, "requirements.txt"));
   folder = await mkdtemp(join(tmpdir(), "capstan-mlflow-"));
   const env = { ...process.env, MLFLOW_DISABLE_TELEMETRY: "true" };
-  await run(join(VENV, "bin/python"), [join(HERE, "exchanges.py"), folder], { env });
+  await run(python, [join(HERE, "exchanges.py"), folder], { env });
   exchanges = JSON.parse(await readFile(join(folder, "exchanges.json"), "utf8"));
   for (const name of new Set(exchanges.map(({ model }) => model))) {
     const settings = { name, implementation: "mlserver_mlflow.MLflowRuntime", parameters: { uri: "./" } };
@@ -42,16 +41,6 @@ afterAll(async () => {
   await server?.[Symbol.asyncDispose]();
   if (folder) await rm(folder, { recursive: true });
 });
-
-/** Into a virtual environment that is kept. */
-async function installMlflow(): Promise<void> {
-  const done = join(VENV, ".installed");
-  if (existsSync(done)) return;
-  await mkdir(VENV, { recursive: true });
-  await run("python3", ["-m", "venv", VENV]);
-  await run(join(VENV, "bin/pip"), ["install", "-q", "-r", join(HERE, "requirements.txt")]);
-  await writeFile(done, "");
-}
 
 /** Python writes NaN, which JSON does not have. */
 const parsed = (answer: string): unknown => JSON.parse(answer.replaceAll(/\bNaN\b/g, "null"));
