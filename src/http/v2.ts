@@ -27,11 +27,7 @@ function serverMetadata(x: Exchange): Promise<void> {
 }
 
 function modelMetadata(x: Exchange): Promise<void> {
-  const { optional: _, ...metadata } = {
-    optional: 0,
-    ...x.parts.plane.modelMetadata(modelOf(x), x.params.version),
-  };
-  return sendJson(x, 200, metadata);
+  return sendJson(x, 200, x.parts.plane.modelMetadata(modelOf(x), x.params.version));
 }
 
 /** Ready is the status: 200, or 503 with the reason (V2 REST health). */
