@@ -78,7 +78,7 @@ async function writeModels(folder: string): Promise<void> {
 }
 
 /** The command; its exit code is 0 when every applicable check passes, 1 when one fails, 2 on bad usage. */
-export function conformanceCommand(): Command {
+export function command(): Command {
   const command: Command = new Command("conformance")
     .description("Run the V2 conformance suite against a server")
     .argument("[url]", "HTTP address of the server", parseUrl)
@@ -103,5 +103,3 @@ export function conformanceCommand(): Command {
     });
   return command;
 }
-
-export { conformanceCommand as command };

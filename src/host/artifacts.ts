@@ -2,17 +2,11 @@ import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type Call, CapstanError, type Host, type Located, type Resolver } from "../contracts/index.ts";
+import { type Call, CapstanError, type Host, type Resolver } from "../contracts/index.ts";
 import { parseOptions } from "./options.ts";
 import { resolverFor } from "./plugins.ts";
 
 const SCHEME = /^([a-z][a-z0-9+.-]+):/i;
-
-export interface Artifact {
-  /** Absolute path of a file or folder on this machine. */
-  readonly path: string;
-  readonly located: Located;
-}
 
 /** A uri in full: plain paths are taken from the model's folder. Windows drive letters are not schemes. */
 export function absoluteUri(uri: string, folder: string): string {
@@ -33,7 +27,7 @@ async function openResolver(
 }
 
 /**
- * The files behind a uri, on local disk: in place where they are local, else fetched into a temporary
+ * Absolute path of the files behind a uri, on local disk: in place where they are local, else fetched into a temporary
  * directory that goes with `stack`.
  * @throws CapstanError of the resolver, or LOAD_FAILED when no resolver has the scheme.
  */
@@ -43,15 +37,15 @@ export async function materialise(
   host: Host,
   stack: AsyncDisposableStack,
   call: Call,
-): Promise<Artifact> {
+): Promise<string> {
   await using closing = new AsyncDisposableStack();
   const resolver = await openResolver(uri, options, host, closing);
   const located = await resolver.locate(uri, call);
-  if (located.path !== undefined) return { path: located.path, located };
+  if (located.path !== undefined) return located.path;
   const directory = await mkdtemp(join(tmpdir(), "capstan-artifact-"));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   await resolver.fetch(located, directory, call);
-  return { path: directory, located };
+  return directory;
 }
 
 /** Brings the files behind a uri into a directory that exists. */

@@ -101,7 +101,7 @@ async function withArtifact(
 ): Promise<ModelSpec> {
   if (spec.uri === undefined) return spec;
   const artifact = await materialise(absoluteUri(spec.uri, spec.folder), source, host, resources, call);
-  return { ...spec, artifact: artifact.path };
+  return { ...spec, artifact };
 }
 
 function tuned(settings: ModelSettings, config: string | undefined, plugin: RuntimePlugin): ModelSettings {

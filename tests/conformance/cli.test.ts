@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { InferenceSession } from "onnxruntime-node";
 import { afterEach, expect, test, vi } from "vitest";
-import { conformanceCommand } from "../../src/cli/conformance.ts";
+import { command } from "../../src/cli/conformance.ts";
 import { startFakeHttp } from "./fake-http.ts";
 
 async function run(...args: string[]): Promise<{ output: string; code: number }> {
   const write = vi.spyOn(process.stdout, "write").mockReturnValue(true);
   process.exitCode = 0;
-  await conformanceCommand().exitOverride().parseAsync(args, { from: "user" });
+  await command().exitOverride().parseAsync(args, { from: "user" });
   const code = Number(process.exitCode);
   process.exitCode = 0;
   return { output: write.mock.calls.map(([text]) => String(text)).join(""), code };
