@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import file from "../../resolvers/file.ts";
+import file from "../../resolvers/file/index.ts";
 import type { Located, Resolver } from "../../src/contracts/index.ts";
 import { resolverContract, testCall, testHost } from "../../src/testing/index.ts";
 
@@ -23,7 +23,7 @@ function uri(...path: string[]): string {
 }
 
 async function locate(where: string): Promise<Located> {
-  await using resolver: Resolver = await file.open({}, testHost());
+  await using resolver: Resolver = await file.open({ settle: 0 }, testHost());
   return await resolver.locate(where, testCall());
 }
 
@@ -84,7 +84,7 @@ it("answers UPSTREAM for what is there and cannot be read", async () => {
 });
 
 it("answers INTERNAL when the copy cannot be written", async () => {
-  await using resolver = await file.open({}, testHost());
+  await using resolver = await file.open({ settle: 0 }, testHost());
   const located = await resolver.locate(uri("model.onnx"), testCall());
   const directory = join(folder, "target");
   await mkdir(join(directory, "model.onnx"), { recursive: true });
