@@ -1,0 +1,39 @@
+import type { FinishReason, Usage } from "../../src/contracts/index.ts";
+import { isObject, type LooseMessage } from "./messages.ts";
+import type { Work } from "./work.ts";
+
+/** On what our own chat model writes: it has counted that itself. */
+export const OURS = "capstan";
+
+/** Counts what a message of an application's own model tells of its call. */
+export function countTold(work: Work, message: LooseMessage): void {
+  const { usage_metadata: usage, response_metadata = {} } = message;
+  const { finish_reason, model_provider } = response_metadata;
+  if (model_provider === OURS || (usage === undefined && finish_reason === undefined)) return;
+  const reason = typeof finish_reason === "string" ? (finish_reason as FinishReason) : work.reason;
+  work.count(reason, isObject(usage) ? usageOf(usage) : undefined);
+}
+
+const usageOf = ({ input_tokens, output_tokens }: Readonly<Record<string, unknown>>): Usage => ({
+  inputTokens: whole(input_tokens),
+  outputTokens: whole(output_tokens),
+});
+
+const whole = (value: unknown) => (Number.isInteger(value) && Number(value) > 0 ? Number(value) : 0);
+
+/** The fields that are used of LangChain's LLMResult. */
+interface Result {
+  readonly generations?: readonly (readonly { readonly message?: LooseMessage }[])[];
+}
+
+/**
+ * LangChain tells it of every model call, wherever in the application. It costs as much for each token as all else
+ * together, so it is only for what does not show its messages.
+ */
+export function callbacks(work: Work) {
+  const handleLLMEnd = (result: unknown) => {
+    const message = (result as Result).generations?.[0]?.[0]?.message;
+    if (message !== undefined) countTold(work, message);
+  };
+  return [{ awaitHandlers: true, handleLLMEnd }];
+}
