@@ -1,0 +1,81 @@
+import {
+  type Call,
+  type CapLLM,
+  CapstanError,
+  type ChatRequest,
+  type Host,
+  isCapstanError,
+  type ModelSpec,
+  type Part,
+} from "../../src/contracts/index.ts";
+import type { Reference } from "./options.ts";
+
+/** A language model that agents use. */
+export interface UsedModel {
+  /** As in the settings, for messages. */
+  readonly label: string;
+  /** Learned in use: whether it refuses tools. */
+  refusesTools: boolean;
+  /** @throws CapstanError that names the model. */
+  chat(request: ChatRequest, call: Call): AsyncIterable<Part>;
+}
+
+const OURS = "capstan:";
+
+/** Opens each model once, however many agents use it. What must be closed is put in `opened`. */
+export class Models {
+  readonly #model: ModelSpec;
+  readonly #host: Host;
+  readonly #opened: AsyncDisposableStack;
+  readonly #known = new Map<string, UsedModel>();
+
+  constructor(model: ModelSpec, host: Host, opened: AsyncDisposableStack) {
+    this.#model = model;
+    this.#host = host;
+    this.#opened = opened;
+  }
+
+  /** @throws CapstanError LOAD_FAILED when models would call each other in a cycle, or for faulty options of `openai`. */
+  async open(reference: Reference, call: Call): Promise<UsedModel> {
+    const key = JSON.stringify(reference);
+    const known = this.#known.get(key) ?? (await this.#open(reference, call));
+    this.#known.set(key, known);
+    return known;
+  }
+
+  async #open(reference: Reference, call: Call): Promise<UsedModel> {
+    if (typeof reference === "string" && reference.startsWith(OURS)) {
+      const client = this.#host.model(reference.slice(OURS.length));
+      return used(reference, (request, inner) => client.chat(request, inner));
+    }
+    const options = typeof reference === "string" ? { base_url: reference } : reference;
+    const llm: CapLLM = this.#opened.use(await this.#host.adapter("openai", this.#model, options, call));
+    return used(labelOf(options, this.#model), (request, inner) => llm.streamTokens(request, inner));
+  }
+}
+
+function used(label: string, chat: UsedModel["chat"]): UsedModel {
+  return { label, refusesTools: false, chat: (request, call) => naming(label, () => chat(request, call)) };
+}
+
+async function* naming(label: string, chat: () => AsyncIterable<Part>): AsyncGenerator<Part> {
+  try {
+    yield* chat();
+  } catch (cause) {
+    if (!isCapstanError(cause)) throw cause;
+    const { code, retryAfterMs, param } = cause;
+    throw new CapstanError(code, `llm '${label}': ${cause.message}`, { cause, retryAfterMs, param });
+  }
+}
+
+/** Addresses may hold a password: only the host is shown. */
+function labelOf({ base_url, model }: Readonly<Record<string, unknown>>, spec: ModelSpec): string {
+  const [address] = [base_url].flat();
+  const at = typeof address === "string" && URL.canParse(address) ? new URL(address).host : "its upstream";
+  return `${typeof model === "string" ? model : spec.name} at ${at}`;
+}
+
+/** The fault by which a model says that it takes no tools. */
+export function isToolRefusal(error: unknown): boolean {
+  return isCapstanError(error) && (error.code === "UNSUPPORTED" || error.param === "tools");
+}
