@@ -1,132 +1,103 @@
+import type { TicketBody } from "../host/streams/tickets.ts";
+import { decodeInferRequest } from "../v2/index.ts";
+import { EventTexts } from "./event-source-events.ts";
+import type { ModelStream, OpenModel, StreamAsked } from "./event-source-model.ts";
+import { goOn, startResumable, stopAsking } from "./event-source-resume.ts";
 import {
-  CapstanError,
-  type InferRequest,
-  type Part,
-  type Tensor,
-  textOf,
-  type Usage,
-} from "../contracts/index.ts";
-import { type Target, targetOf } from "../host/language-model.ts";
-import type { ModelResponse } from "../host/types.ts";
-import { shownMessage } from "./error-body.ts";
+  credentialOf,
+  issueTicket,
+  lastEventId,
+  queryOf,
+  refuseTicket,
+  ticketOf,
+} from "./event-source-ticket.ts";
 import type { Exchange } from "./exchange.ts";
-import { partsOf, readEither } from "./generate.ts";
+import { readEither } from "./generate.ts";
 import { type GenerateRequest, readGenerate, readQuery } from "./generate-request.ts";
-import { answerHeaders } from "./language-model.ts";
+import { type JsonObject, parseObject } from "./json-body.ts";
 import { type Route, versioned } from "./route.ts";
 import { sendEvents } from "./sse.ts";
 import { inferRequestOf, modelOf } from "./v2.ts";
 
-/** A stream for a browser's EventSource: events `token`, `done` and `failure`, each with an id. */
-export const eventSourceRoutes: Route[] = [
-  ...versioned({ method: "GET", path: "/v2/models/:model/stream", handle: fromQuery }),
-  ...versioned({ method: "POST", path: "/v2/models/:model/stream", handle: fromBody }),
-];
-
 /**
- * An EventSource connects again when a stream has ended, and says what it has read: that stream is not begun anew.
- * 204 is how it is told to stop (HTML standard, server-sent events).
+ * Streams for a browser's EventSource: events `token`, `done` and `failure`, each with an id. With `resume=1` a lost
+ * client may come back with `Last-Event-ID`.
+ * @param open finds the model of a request.
  */
-async function fromQuery(x: Exchange): Promise<void> {
-  const query = new URL(x.request.url!, "http://localhost").searchParams;
-  refuseResuming(Object.fromEntries(query));
-  if (x.header("last-event-id") !== undefined) {
-    x.response.writeHead(204, { "x-request-id": x.requestId }).end();
-    return;
-  }
-  return stream(x, readQuery(x, query));
+export function eventSourceRoutes(open: OpenModel): Route[] {
+  const path = "/v2/models/:model/stream";
+  return [
+    ...versioned({ method: "GET", path, handle: (x) => fromQuery(x, open(x)) }),
+    ...versioned({ method: "POST", path, handle: (x) => fromBody(x, open(x)) }),
+    ...versioned({ method: "POST", path: `${path}/tickets`, handle: (x) => giveTicket(x, open) }),
+  ];
 }
 
-async function fromBody(x: Exchange): Promise<void> {
+function giveTicket(x: Exchange, open: OpenModel): Promise<void> {
+  open(x);
+  return issueTicket(x);
+}
+
+async function fromQuery(x: Exchange, model: ModelStream): Promise<void> {
+  if (x.request.method === "HEAD") return sendEvents(x, none(), { headers: model.headers() });
+  const query = queryOf(x);
+  const resume = isOn(query.get("resume"));
+  const seen = lastEventId(x, query);
+  if (seen !== undefined) return comeBack(x, resume, seen);
+  const body = (await ticketOf(x))?.body;
+  const asked = body === undefined ? ofText(readQuery(x, query)) : ofTicket(x, body);
+  return answer(x, model, asked, resume);
+}
+
+async function fromBody(x: Exchange, model: ModelStream): Promise<void> {
   const { bytes, fields } = await readEither(x);
-  if (fields === undefined) return fromTensors(x, inferRequestOf(x, bytes));
-  refuseResuming({ ...fields, ...(fields.parameters as object | undefined) });
-  return stream(x, readGenerate(x, fields));
-}
-
-async function fromTensors(x: Exchange, request: InferRequest): Promise<void> {
-  refuseResuming(request.parameters);
-  const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
-  const call = x.call(request.parameters);
-  const responses = x.parts.plane.inferStream(target.name, target.version, request, call);
-  return send(x, target, (writer) => writer.ofResponses(responses));
-}
-
-function refuseResuming({ resume, ticket }: Readonly<Record<string, unknown>>): void {
-  if (ticket !== undefined) {
-    throw new CapstanError("UNSUPPORTED", "This server gives no tickets: leave 'ticket' out", {
-      param: "ticket",
-    });
+  if (fields === undefined) {
+    const tensors = inferRequestOf(x, bytes);
+    const { parameters } = tensors;
+    return fromAsked(x, model, { parameters, tensors }, parameters);
   }
-  const off = [undefined, null, false, 0, "0", "false", ""];
-  if (off.some((value) => value === resume)) return;
-  const message =
-    "Streams cannot be resumed here: leave 'resume' out, and ask again when a stream breaks off";
-  throw new CapstanError("UNSUPPORTED", message, { param: "resume" });
+  const said = { ...fields, ...(fields.parameters as object | undefined) };
+  return fromAsked(x, model, ofText(readGenerate(x, fields)), said);
 }
 
-async function stream(x: Exchange, asked: GenerateRequest): Promise<void> {
-  const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
-  if (x.request.method === "HEAD") return send(x, target, none);
-  return send(x, target, (writer) => writer.ofParts(partsOf(x, target, asked)));
-}
-
-function send(
+async function fromAsked(
   x: Exchange,
-  target: Target,
-  events: (writer: EventWriter) => AsyncIterable<string>,
+  model: ModelStream,
+  asked: StreamAsked,
+  said: JsonObject,
 ): Promise<void> {
-  const writer = new EventWriter(x.requestId);
-  return sendEvents(x, events(writer), {
-    headers: answerHeaders(x, target),
-    failure: (error) => writer.event("failure", { code: error.code, error: shownMessage(x, error) }),
-  });
+  const query = queryOf(x);
+  refuseTicket(said.ticket ?? query.get("ticket") ?? undefined);
+  const resume = isOn(said.resume) || isOn(query.get("resume"));
+  const seen = lastEventId(x, query);
+  return resume && seen !== undefined ? comeBack(x, resume, seen) : answer(x, model, asked, resume);
 }
+
+/** A stream that cannot be resumed is not begun anew: the browser that connects again had its answer, or the most of it. */
+async function comeBack(x: Exchange, resume: boolean, seen: string): Promise<void> {
+  return resume ? goOn(x, seen) : stopAsking(x);
+}
+
+async function answer(x: Exchange, model: ModelStream, asked: StreamAsked, resume: boolean): Promise<void> {
+  if (resume) return startResumable(x, model, asked);
+  const headers = model.headers();
+  const texts = new EventTexts(x.requestId);
+  const events = model.events(asked, x.call(asked.parameters), await credentialOf(x));
+  return sendEvents(x, texts.of(events), { headers, failure: (error) => texts.failure(x, error) });
+}
+
+const ofText = (text: GenerateRequest): StreamAsked => ({ parameters: text.parameters, text });
+
+function ofTicket(x: Exchange, { base64, headerLength }: TicketBody): StreamAsked {
+  const bytes = Buffer.from(base64, "base64");
+  const fields = headerLength === undefined ? parseObject(bytes) : undefined;
+  if (fields !== undefined && fields.inputs === undefined) return ofText(readGenerate(x, fields));
+  const signature = x.parts.plane.signature(modelOf(x), x.params.version);
+  const tensors = decodeInferRequest(bytes, headerLength, signature);
+  return { parameters: tensors.parameters, tensors };
+}
+
+const OFF: readonly unknown[] = [undefined, null, false, 0, "0", "false", ""];
+const isOn = (value: unknown): boolean => !OFF.includes(value);
 
 async function* none(): AsyncGenerator<string> {}
-
-/** Counts the events of one stream. */
-class EventWriter {
-  readonly #requestId: string;
-  #count = 0;
-
-  constructor(requestId: string) {
-    this.#requestId = requestId;
-  }
-
-  async *ofParts(parts: AsyncIterable<Part>): AsyncGenerator<string> {
-    for await (const part of parts) {
-      if (part.choice !== 0) continue;
-      if (part.type === "text") yield this.event("token", { text: part.text });
-      if (part.type === "finish") yield this.#done(part.reason, part.usage);
-    }
-  }
-
-  /** The last response of a language model says in its parameters how the answer ended. */
-  async *ofResponses(responses: AsyncIterable<ModelResponse>): AsyncGenerator<string> {
-    for await (const { outputs, parameters = {} } of responses) {
-      const text = textOutput(outputs);
-      if (text !== "") yield this.event("token", { text });
-      if (parameters.triton_final_response !== true) continue;
-      const { finish_reason, input_tokens, output_tokens } = parameters;
-      const usage = { inputTokens: Number(input_tokens), outputTokens: Number(output_tokens) };
-      yield this.#done(String(finish_reason), usage);
-    }
-  }
-
-  #done(finish_reason: string, { inputTokens, outputTokens }: Usage): string {
-    const usage = { input_tokens: inputTokens, output_tokens: outputTokens };
-    return this.event("done", { finish_reason, usage });
-  }
-
-  event(name: string, data: object): string {
-    this.#count += 1;
-    return `event: ${name}\nid: ${this.#requestId}:${this.#count}\ndata: ${JSON.stringify(data)}\n\n`;
-  }
-}
-
-/** "" where there is none. */
-function textOutput(outputs: readonly Tensor[]): string {
-  const output = outputs.find(({ name }) => name === "text_output");
-  return output?.datatype === "BYTES" ? textOf(output.data as Uint8Array[]).join("") : "";
-}

@@ -1,0 +1,41 @@
+import { CapstanError } from "../contracts/index.ts";
+import { eventSourceRoutes } from "../http/event-source.ts";
+import { eventsOfResponses } from "../http/event-source-events.ts";
+import type { ModelStream } from "../http/event-source-model.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { metricsRoutes } from "../http/health.ts";
+import type { Route } from "../http/route.ts";
+import { sendJson } from "../http/send.ts";
+import { modelOf } from "../http/v2.ts";
+import { requestMessage } from "./messages.ts";
+import { metadataOf } from "./metadata.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** Streams for browsers, answered by the server behind; and whether that is there. */
+export function gatewayRoutes(upstream: Upstream, metrics: string | null): Route[] {
+  return [
+    ...eventSourceRoutes((x) => upstreamModel(x, upstream)),
+    { method: "GET", path: "/v2/health/live", handle: (x) => sendJson(x, 200, { live: true }) },
+    { method: "GET", path: "/v2/health/ready", handle: (x) => ready(x, upstream) },
+    ...metricsRoutes(metrics),
+  ];
+}
+
+/** Which models there are, and who may use them, the server behind knows. */
+function upstreamModel(x: Exchange, upstream: Upstream): ModelStream {
+  const name = { model: modelOf(x), version: x.params.version };
+  return {
+    headers: () => () => ({}),
+    events(asked, call, credential) {
+      const header = (header: string) => x.header(header);
+      const metadata = metadataOf({ requestId: x.requestId, credential, header });
+      return eventsOfResponses(upstream.stream(requestMessage(asked, name), metadata, call));
+    },
+  };
+}
+
+async function ready(x: Exchange, upstream: Upstream): Promise<void> {
+  if (x.parts.stopping()) throw new CapstanError("NOT_READY", "The gateway is stopping");
+  if (await upstream.ready()) return sendJson(x, 200, { ready: true });
+  throw new CapstanError("NOT_READY", `The server at ${upstream.where} is not ready`);
+}

@@ -1,0 +1,53 @@
+import type { Log } from "../contracts/index.ts";
+import { BrowserStreams } from "../host/streams/index.ts";
+import { createApp } from "../http/app.ts";
+import type { HttpParts } from "../http/parts.ts";
+import { RunningCalls } from "../http/running.ts";
+import { type Listening, listen } from "../http/server.ts";
+import type { ServerSettings } from "../settings/server.ts";
+import { Metrics } from "../telemetry/metrics.ts";
+import type { UpstreamAddress } from "./address.ts";
+import { noModels, noRepository } from "./no-models.ts";
+import { gatewayRoutes } from "./routes.ts";
+import { Upstream } from "./upstream.ts";
+
+export interface RunningGateway {
+  readonly http: Listening;
+  /** Fails readiness and waits for the streams under way, at most until the drain times out. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/**
+ * Puts HTTP in front of a V2 gRPC server's streams.
+ * @throws the socket's error when the port cannot be had; nothing is left running then.
+ */
+export async function startGateway(
+  settings: ServerSettings,
+  address: UpstreamAddress,
+  log: Log,
+): Promise<RunningGateway> {
+  await using opened = new AsyncDisposableStack();
+  const closing = new AbortController();
+  const upstream = opened.use(new Upstream({ address, maxMessageBytes: settings.grpc_max_message_length }));
+  const streams = opened.use(await BrowserStreams.open(settings, log));
+  const parts: HttpParts = {
+    plane: noModels,
+    repository: noRepository,
+    metrics: new Metrics(settings.metrics_rest_server_prefix),
+    settings,
+    log,
+    running: new RunningCalls(),
+    streams,
+    stopping: () => closing.signal.aborted,
+  };
+  const app = createApp(gatewayRoutes(upstream, settings.metrics_endpoint), parts);
+  const http = await listen(app, { host: settings.host, port: settings.http_port }, settings, {
+    overdue: () => parts.running.cancelAll("The gateway is stopping"),
+  });
+  opened.defer(async () => {
+    await Promise.all([http.close(), streams.close()]);
+  });
+  opened.defer(() => closing.abort());
+  const running = opened.move();
+  return { http, close: () => running.disposeAsync() };
+}
