@@ -1,0 +1,33 @@
+import { isAbsolute, resolve } from "node:path";
+
+/** Where the records are. */
+export type Address =
+  | { readonly kind: "sqlite"; readonly path: string }
+  | { readonly kind: "postgres"; readonly url: string };
+
+const SQLITE = /^sqlite(\+\w+)?:(\/\/\/?)?/i;
+const POSTGRES = /^postgres(ql)?(\+\w+)?:\/\//i;
+
+/**
+ * A database's address, in the spellings of SQLAlchemy as well: `sqlite:path`, `sqlite+aiosqlite:///path`,
+ * `postgresql+asyncpg://...`. After three slashes a SQLite path is relative, after four it is absolute.
+ * @param folder where relative paths start.
+ * @throws Error saying what is possible; the address itself, which may hold a password, is not in it.
+ */
+export function databaseAddress(url: string, folder: string): Address {
+  if (POSTGRES.test(url)) return { kind: "postgres", url: url.replace(POSTGRES, "postgres://") };
+  const scheme = SQLITE.exec(url);
+  if (scheme === null) {
+    throw new Error("the database must be sqlite:path or postgres://user:password@host/name");
+  }
+  const path = url.slice(scheme[0].length);
+  if (path === "" || path === ":memory:") return { kind: "sqlite", path: ":memory:" };
+  return { kind: "sqlite", path: isAbsolute(path) ? path : resolve(folder, path) };
+}
+
+/** The address as it may stand in a log. */
+export function shownAddress(address: Address): string {
+  if (address.kind === "sqlite") return `sqlite:${address.path}`;
+  const url = new URL(address.url);
+  return `postgres://${url.host}${url.pathname}`;
+}
