@@ -1,8 +1,7 @@
-import { relative } from "node:path";
+import { resolve } from "node:path";
 import { z } from "zod";
 import {
   type Call,
-  CapstanError,
   defineRuntime,
   type Host,
   isCapstanError,
@@ -10,11 +9,10 @@ import {
   type OptionsSchema,
   type Runtime,
   type RuntimePlugin,
+  type UserCode,
 } from "../../src/contracts/index.ts";
-import { blame } from "./blame.ts";
 import { ModuleRuntime } from "./runtime.ts";
 import { withSettings } from "./signature.ts";
-import { UserCode } from "./user-code.ts";
 import { type LoadArguments, type UserModel, userModel } from "./user-model.ts";
 
 /** `module` is a path from the model's folder; all other keys are for the code itself. */
@@ -48,7 +46,7 @@ async function load(
   call: Call,
 ): Promise<Runtime> {
   call.signal.throwIfAborted();
-  const code = await UserCode.import(model, path);
+  const code = await host.code(fileOf(path, model.folder), call);
   await using resources = new AsyncDisposableStack();
   resources.use(code);
   const exported = code.exported(name);
@@ -59,6 +57,11 @@ async function load(
   call.signal.throwIfAborted();
   const owned = resources.move();
   return new ModuleRuntime(model.name, runtime, code, () => owned.disposeAsync());
+}
+
+/** Paths are also written as `file:` uris, with or without the slashes. */
+function fileOf(path: string, folder: string): string {
+  return resolve(folder, path.replace(/^file:(\/\/)?/, ""));
 }
 
 function isPlugin(value: unknown): value is RuntimePlugin {
@@ -107,11 +110,7 @@ async function attempt<T>(code: UserCode, what: string, step: () => T | Promise<
     return await step();
   } catch (cause) {
     if (isCapstanError(cause)) throw cause;
-    const { file, message } = blame(cause, code);
-    throw new CapstanError(
-      "LOAD_FAILED",
-      `${file ?? relative(code.folder, code.entry)}: ${what}: ${message}`,
-      { cause },
-    );
+    const { file, message } = code.blame(cause);
+    throw code.failed(`${what}: ${message}`, file, cause);
   }
 }

@@ -7,10 +7,9 @@ import {
   isCapstanError,
   type Runtime,
   type TensorSpec,
+  type UserCode,
 } from "../../src/contracts/index.ts";
 import { toResponse } from "./answers.ts";
-import { blame } from "./blame.ts";
-import type { UserCode } from "./user-code.ts";
 import type { UserModel } from "./user-model.ts";
 
 /** The user's model, or the runtime that the user's plugin loaded. */
@@ -90,7 +89,7 @@ export class ModuleRuntime implements Runtime {
     } catch (thrown) {
       if (isCapstanError(thrown)) throw thrown;
       if (call.signal.aborted) throw call.signal.reason;
-      const { file, message } = blame(thrown, this.#code);
+      const { file, message } = this.#code.blame(thrown);
       const where = file === undefined ? "" : ` at ${file}`;
       throw new CapstanError("INTERNAL", `Model '${this.#model}' failed${where}: ${message}`, {
         cause: thrown,

@@ -1,5 +1,4 @@
-import { isDatatype, type ModelSpec, type TensorSpec } from "../../src/contracts/index.ts";
-import type { UserCode } from "./user-code.ts";
+import { isDatatype, type ModelSpec, type TensorSpec, type UserCode } from "../../src/contracts/index.ts";
 import type { UserModel } from "./user-model.ts";
 
 /**

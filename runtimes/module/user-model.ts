@@ -1,5 +1,4 @@
-import type { Call, Host, InferRequest, ModelSpec, TensorSpec } from "../../src/contracts/index.ts";
-import type { UserCode } from "./user-code.ts";
+import type { Call, Host, InferRequest, ModelSpec, TensorSpec, UserCode } from "../../src/contracts/index.ts";
 
 /** What a class is made with, and what its `load` gets: the order of a runtime plugin's `load`. */
 export type LoadArguments = [

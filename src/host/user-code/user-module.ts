@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, relative, resolve, sep } from "node:path";
+import { dirname, relative, sep } from "node:path";
 import { pathToFileURL } from "node:url";
-import { CapstanError, type ModelSpec } from "../../src/contracts/index.ts";
-import { blame } from "./blame.ts";
-import { forgetGeneration, installHooks, newGeneration, userUrl } from "./hooks.ts";
+import { type Call, CapstanError, type UserCode } from "../../contracts/index.ts";
+import { type Blame, blame } from "./blame.ts";
+import { userCodeCounts } from "./counts.ts";
+import { forgetGeneration, newGeneration, userUrl } from "./generations.ts";
+import { installHooks } from "./hooks.ts";
 
 type Namespace = Readonly<Record<string, unknown>>;
 
@@ -22,28 +24,33 @@ async function nativeImport(url: string): Promise<Namespace> {
  * One generation of a model's code: its entry file, and the files that it imports relatively, evaluated anew
  * each time. Node never unloads a module, so the old generation stays in memory (and keeps working).
  */
-export class UserCode implements AsyncDisposable {
-  readonly model: string;
+export class UserModule implements UserCode {
   readonly folder: string;
   readonly entry: string;
   readonly generation: number;
   #namespace: Namespace = {};
+  #disposal: Promise<void> | undefined;
 
-  private constructor(model: ModelSpec, entry: string) {
-    this.model = model.name;
-    this.folder = model.folder;
+  private constructor(folder: string, entry: string) {
+    this.folder = folder;
     this.entry = entry;
-    this.generation = newGeneration();
+    this.generation = newGeneration(folder);
   }
 
-  /** @throws CapstanError LOAD_FAILED with file and line. */
-  static async import(model: ModelSpec, path: string): Promise<UserCode> {
+  /**
+   * @param folder the model's: files are named from there.
+   * @param file absolute path of the entry.
+   * @throws CapstanError LOAD_FAILED with file and line.
+   */
+  static async import(folder: string, file: string, call: Call): Promise<UserModule> {
+    call.signal.throwIfAborted();
     installHooks();
-    const code = new UserCode(model, resolve(model.folder, path.replace(/^file:(\/\/)?/, "")));
+    const code = new UserModule(folder, file);
     if (!existsSync(code.entry)) throw code.failed("there is no such file");
     forgetCommonJs(dirname(code.entry));
     try {
       code.#namespace = await nativeImport(userUrl(pathToFileURL(code.entry).href, code.generation));
+      userCodeCounts.changed(1);
       return code;
     } catch (cause) {
       const { file, message } = blame(cause, code);
@@ -70,11 +77,24 @@ export class UserCode implements AsyncDisposable {
     return new CapstanError("LOAD_FAILED", `${file}: ${what}`, { cause });
   }
 
+  blame(error: unknown): Blame {
+    return blame(error, this);
+  }
+
   /** Calls the module's own exported `dispose`, when it has one. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#dispose();
+    return this.#disposal;
+  }
+
+  async #dispose(): Promise<void> {
     const { dispose } = this.#namespace;
-    if (typeof dispose === "function") await dispose();
-    forgetGeneration(this.generation);
+    try {
+      if (typeof dispose === "function") await dispose();
+    } finally {
+      userCodeCounts.changed(-1);
+      forgetGeneration(this.generation);
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { generationOf, lastFileOf, originalLine } from "./hooks.ts";
-import { decoratorLine, syntaxError } from "./transpile.ts";
+import { generationOf, lastFileOf, originalLine } from "./generations.ts";
+import { SourceError, syntaxError } from "./transpile.ts";
 
 export interface Blame {
   /** `file:line`, relative to the model's folder; absent where the error does not come from the user's code. */
@@ -25,13 +25,20 @@ const TYPE_ONLY = /does not provide an export named '(\w+)'/;
 export function blame(error: unknown, code: Code): Blame {
   const message = error instanceof Error ? error.message : String(error);
   const place = placeOf(error, code);
-  const hint = TYPE_ONLY.test(message) ? "; if it is a type, write `import type`" : "";
+  const hint = TYPE_ONLY.test(message) ? "; if it is a type, write `import type` or `export type`" : "";
   if (place !== undefined) return { file: place, message: message + hint };
-  return error instanceof SyntaxError ? blameSyntax(message, code) : { message };
+  return error instanceof SyntaxError ? blameSyntax(message + hint, code) : { message };
+}
+
+/** The generation of user code whose frame is the innermost in an error's stack. */
+export function generationIn(error: unknown): number | undefined {
+  const [first] = stackOf(error).matchAll(FRAME);
+  return generationOf(first?.[1]);
 }
 
 function placeOf(error: unknown, code: Code): string | undefined {
-  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  if (error instanceof SourceError) return shown(code, error.path, error.line);
+  const stack = stackOf(error);
   const head = HEAD.exec(stack);
   if (head !== null) return shown(code, head[1]!, Number(head[2]));
   for (const [, url, line, column] of stack.matchAll(FRAME)) {
@@ -41,18 +48,14 @@ function placeOf(error: unknown, code: Code): string | undefined {
   return undefined;
 }
 
+const stackOf = (error: unknown) => (error instanceof Error ? (error.stack ?? "") : "");
+
 /** V8 keeps the place of a syntax error in a module to itself: the file read last is looked at again. */
 function blameSyntax(message: string, code: Code): Blame {
   const path = lastFileOf(code.generation);
   if (path === undefined) return { message };
-  const source = readFileSync(path, "utf8");
-  const place = placeOf(syntaxError(source, path), code);
-  if (place !== undefined) return { file: place, message };
-  const line = decoratorLine(source);
-  if (line === undefined) return { file: shown(code, path), message };
-  const advice =
-    "compile the file to JavaScript (with tsc or esbuild) and name that file as the implementation";
-  return { file: shown(code, path, line), message: `decorators are not supported: ${advice}` };
+  const found = /\.[cm]?js$/.test(path) ? syntaxError(readFileSync(path, "utf8"), path) : undefined;
+  return { file: shown(code, path, found?.line), message };
 }
 
 function shown({ folder }: Code, path: string, line?: number): string {

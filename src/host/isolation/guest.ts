@@ -1,0 +1,103 @@
+import {
+  type Call,
+  type CapLLM,
+  CapstanError,
+  type ChatRequest,
+  type InferRequest,
+  type InferResponse,
+  type Runtime,
+} from "../../contracts/index.ts";
+import { userCodeCounts } from "../user-code/counts.ts";
+import { Handed, wireLog } from "./answers.ts";
+import { GuestHost } from "./guest-host.ts";
+import type { Link } from "./link.ts";
+import { Peer } from "./peer.ts";
+import { responseParts } from "./responses.ts";
+import { type Described, describe, type Loaded, type Task } from "./task.ts";
+import { type Packed, packResponse, unpackRequest } from "./tensors.ts";
+
+const READY_CHECK_MS = 1000;
+
+/**
+ * The side that runs a model: answers the server over `link`.
+ * @param exit ends this thread or process.
+ */
+export function serveGuest(link: Link, exit: () => void): void {
+  const guest = new Guest();
+  const log = wireLog(link, 0);
+  const peer = new Peer(link, guest, log);
+  userCodeCounts.observe((name, value) => peer.note(name, value));
+  peer.onNote = (name) => {
+    if (name === "exit") exit();
+  };
+  guest.loader = async (task, call) => {
+    const host = new GuestHost(peer, task.model, log);
+    const loaded = await host.load(task, call);
+    watchReady(loaded, peer);
+    return loaded;
+  };
+}
+
+class Guest {
+  loader: (task: Task, call: Call) => Promise<Loaded> = () => Promise.reject(notLoaded());
+  #loaded: Loaded | undefined;
+
+  readonly methods = {
+    load: async (task: Task, call: Call): Promise<Described> => {
+      this.#loaded = await this.loader(task, call);
+      return describe(this.#loaded);
+    },
+    infer: async (request: Packed<InferRequest>, call: Call) =>
+      handed(await this.#runtime.infer(unpackRequest(request), call)),
+    predictText: (request: ChatRequest, call: Call) => this.#llm.predictText!(request, call),
+    embed: async (texts: readonly string[], call: Call) =>
+      // A view would bring all of its buffer along.
+      (await this.#llm.embed!(texts, call)).map((vector) => vector.slice()),
+    tokenize: (text: string, call: Call) => this.#llm.tokenize!(text, call),
+    dispose: async () => this.#loaded?.disposable[Symbol.asyncDispose](),
+  };
+
+  readonly streams = {
+    inferStream: (request: Packed<InferRequest>, call: Call) =>
+      handedEach(this.#runtime.inferStream!(unpackRequest(request), call)),
+    streamTokens: (request: ChatRequest, call: Call) => this.#llm.streamTokens(request, call),
+    passthrough: ({ route, body }: { route: string; body: unknown }, call: Call) =>
+      responseParts(this.#llm.passthrough!(route, body, call)),
+  };
+
+  get #runtime(): Runtime {
+    if (this.#loaded?.runtime === undefined) throw notLoaded();
+    return this.#loaded.runtime;
+  }
+
+  get #llm(): CapLLM {
+    if (this.#loaded?.llm === undefined) throw notLoaded();
+    return this.#loaded.llm;
+  }
+}
+
+function notLoaded(): CapstanError {
+  return new CapstanError("NOT_READY", "The isolated model is not loaded");
+}
+
+function handed(response: InferResponse): Handed {
+  const packed = packResponse(response);
+  return new Handed(packed, [packed.buffer]);
+}
+
+async function* handedEach(responses: AsyncIterable<InferResponse>): AsyncGenerator<Handed> {
+  for await (const response of responses) yield handed(response);
+}
+
+/** The server cannot ask whether a model is ready and wait for the answer: it is told when that changes. */
+function watchReady({ runtime }: Loaded, peer: Peer): void {
+  if (runtime?.ready === undefined) return;
+  let told = true;
+  const check = () => {
+    const ready = runtime.ready!();
+    if (ready !== told) peer.note("ready", ready);
+    told = ready;
+  };
+  check();
+  setInterval(check, READY_CHECK_MS).unref();
+}
