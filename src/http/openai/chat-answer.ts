@@ -1,21 +1,26 @@
-import type { Part, Usage } from "../../contracts/index.ts";
-import { type FoldedChoice, type FoldedCompletion, totalUsage } from "../../host/completion.ts";
+import {
+  type Completion,
+  type CompletionChoice,
+  type Part,
+  totalUsage,
+  type Usage,
+} from "../../contracts/index.ts";
 import { sseData } from "../sse.ts";
 import { closingEvents, type Envelope, usageBody } from "./answer.ts";
 import { toolCallBody } from "./messages.ts";
 
 /** The body of a whole chat completion. */
-export function chatCompletion(base: Envelope, { choices, usage }: FoldedCompletion) {
+export function chatCompletion(base: Envelope, { choices, usage }: Completion) {
   return { ...base, choices: choices.map(choiceBody), usage: usageBody(usage) };
 }
 
 /** `content` is null where the model only calls tools. */
-function choiceBody({ text, reasoning, toolCalls, reason, logprobs }: FoldedChoice, index: number) {
+function choiceBody({ text, reasoning, toolCalls, reason, logprobs }: CompletionChoice, index: number) {
   const message = {
     role: "assistant",
     content: text === "" && toolCalls.length > 0 ? null : text,
     refusal: null,
-    ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
+    ...(reasoning === undefined ? {} : { reasoning_content: reasoning }),
     ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(toolCallBody) }),
   };
   return { index, message, logprobs: logprobs ?? null, finish_reason: reason };

@@ -52,13 +52,16 @@ export function chatRequestOf(body: ChatBody, session: string | undefined): Chat
 }
 
 /** What `metadata` says beside the session goes on to the model. */
-export function metadataOf({ metadata = {} }: CommonBody): { metadata?: object } {
+export function metadataOf({ metadata = {} }: Pick<CommonBody, "metadata">): { metadata?: object } {
   const { session_id: _, ...rest } = metadata;
   return Object.keys(rest).length === 0 ? {} : { metadata: rest };
 }
 
 /** The session a body names. */
-export function bodySession({ conversation, metadata }: CommonBody): string | undefined {
+export function bodySession({
+  conversation,
+  metadata,
+}: Pick<CommonBody, "conversation" | "metadata">): string | undefined {
   if (conversation !== undefined) return typeof conversation === "string" ? conversation : conversation.id;
   const id = metadata?.session_id;
   if (id === undefined || typeof id === "string") return id;

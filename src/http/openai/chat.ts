@@ -1,4 +1,4 @@
-import { foldParts } from "../../host/completion.ts";
+import { foldParts } from "../../contracts/index.ts";
 import type { Exchange } from "../exchange.ts";
 import { checkFields, readJsonObject } from "../json-body.ts";
 import { answerHeaders, chooseModel, sessionOf } from "../language-model.ts";
@@ -15,14 +15,14 @@ export async function chatCompletions(x: Exchange): Promise<void> {
   const withUsage = wantsUsage(body);
   const target = chooseModel(x, body.model);
   const request = chatRequestOf(body, sessionOf(x, { body: bodySession(body) }));
-  const started = performance.now();
+  const headers = answerHeaders(x, target);
   const parts = x.parts.plane.chat(target.name, target.version, request, x.call());
   const id = `chatcmpl-${x.requestId}`;
   if (body.stream) {
     const events = chatEvents(parts, envelope(id, "chat.completion.chunk", target.name), withUsage);
-    return sendEvents(x, events, { headers: answerHeaders(x, target), failure: openAIFailure(x) });
+    return sendEvents(x, events, { headers, failure: openAIFailure(x) });
   }
   const completion = await foldParts(parts);
   const answer = chatCompletion(envelope(id, "chat.completion", target.name), completion);
-  return sendJson(x, 200, answer, answerHeaders(x, target, performance.now() - started));
+  return sendJson(x, 200, answer, headers());
 }

@@ -1,7 +1,15 @@
 import pLimit from "p-limit";
 import { z } from "zod";
-import { type Call, CapstanError, type ChatRequest, type Part, type Usage } from "../../contracts/index.ts";
-import { type FoldedChoice, foldParts, totalUsage } from "../../host/completion.ts";
+import {
+  type Call,
+  CapstanError,
+  type ChatRequest,
+  type CompletionChoice,
+  foldParts,
+  type Part,
+  totalUsage,
+  type Usage,
+} from "../../contracts/index.ts";
 import type { Target } from "../../host/language-model.ts";
 import type { Exchange } from "../exchange.ts";
 import { checkFields, readJsonObject } from "../json-body.ts";
@@ -16,7 +24,7 @@ import { openAIFailure } from "./failure.ts";
 /** Prompts of one request that are worked on at once. */
 const AT_ONCE = 8;
 
-const schema = z.looseObject({
+export const completionsSchema = z.looseObject({
   ...commonFields,
   prompt: z.union(
     [z.string(), z.array(z.string()).min(1)],
@@ -24,13 +32,13 @@ const schema = z.looseObject({
   ),
   echo: optional(truth()),
 });
-type Body = z.output<typeof schema>;
+type Body = z.output<typeof completionsSchema>;
 
-const OWN = Object.keys(schema.shape);
+const OWN = Object.keys(completionsSchema.shape);
 
 /** `POST /v1/completions` of the OpenAI API. Choice `p * n + c` is choice `c` of prompt `p`. */
 export async function completions(x: Exchange): Promise<void> {
-  const body = checkFields(schema, await readJsonObject(x));
+  const body = checkFields(completionsSchema, await readJsonObject(x));
   const withUsage = wantsUsage(body);
   checkEcho(body);
   const target = chooseModel(x, body.model);
@@ -71,7 +79,7 @@ async function complete(
   base: Envelope,
   echo = false,
 ): Promise<void> {
-  const started = performance.now();
+  const headers = answerHeaders(x, target);
   const call = x.call();
   const limit = pLimit(AT_ONCE);
   const run = (request: ChatRequest) =>
@@ -87,14 +95,14 @@ async function complete(
   );
   const usage = usageBody(sumUsage(completed.map((each) => each.usage)));
   const answer = { ...base, choices: choices.map((choice, index) => ({ index, ...choice })), usage };
-  return sendJson(x, 200, answer, answerHeaders(x, target, performance.now() - started));
+  return sendJson(x, 200, answer, headers());
 }
 
 function partsOf(x: Exchange, { name, version }: Target, request: ChatRequest, call: Call) {
   return x.parts.plane.chat(name, version, request, call);
 }
 
-function choiceBody({ text, logprobs, reason }: FoldedChoice, before: string) {
+function choiceBody({ text, logprobs, reason }: CompletionChoice, before: string) {
   return { text: before + text, logprobs: logprobs ?? null, finish_reason: reason };
 }
 

@@ -6,7 +6,7 @@ import { answerHeaders, chooseModel } from "../language-model.ts";
 import { optional, text, whole } from "../sampling.ts";
 import { sendJson } from "../send.ts";
 
-const schema = z.looseObject({
+export const embeddingsSchema = z.looseObject({
   model: optional(text().min(1, "must not be empty")),
   input: z.union(
     [z.string(), z.array(z.string()).min(1)],
@@ -21,18 +21,17 @@ const schema = z.looseObject({
  * little-endian bytes. Models do not say how many tokens they read, so the usage is 0.
  */
 export async function embeddings(x: Exchange): Promise<void> {
-  const body = checkFields(schema, await readJsonObject(x));
+  const body = checkFields(embeddingsSchema, await readJsonObject(x));
   const target = chooseModel(x, body.model);
   const texts = typeof body.input === "string" ? [body.input] : body.input;
-  const started = performance.now();
+  const headers = answerHeaders(x, target);
   const vectors = await x.parts.plane.embed(target.name, target.version, texts, x.call());
-  const modelMs = performance.now() - started;
   checkDimensions(body.dimensions, vectors);
   const write = body.encoding_format === "base64" ? base64 : shortest;
   const data = vectors.map((vector, index) => ({ object: "embedding", index, embedding: write(vector) }));
   const usage = { prompt_tokens: 0, total_tokens: 0 };
   const answer = { object: "list", data, model: target.name, usage };
-  return sendJson(x, 200, answer, answerHeaders(x, target, modelMs));
+  return sendJson(x, 200, answer, headers());
 }
 
 /** A model's vectors have the length they have. */

@@ -11,7 +11,6 @@ import { roomIn, sseData } from "../sse.ts";
 
 /** Routes of OpenAI's API that a model's upstream answers by itself, behind `/v1/`. */
 const ROUTES = [
-  "responses",
   "images/generations",
   "images/edits",
   "audio/speech",
@@ -31,13 +30,17 @@ export const passthroughRoutes: Route[] = ROUTES.map((route) => ({
   handle: (x) => passthrough(x, route),
 }));
 
-/** The body goes to the upstream as it is, JSON or a form; so does the answer come back. */
 async function passthrough(x: Exchange, route: string): Promise<void> {
-  const { body, model } = await readAny(x);
+  return passThrough(x, route, await readAny(x));
+}
+
+/** The body goes to the upstream as it is, JSON or a form; so does the answer come back. */
+export async function passThrough(x: Exchange, route: string, { body, model }: AnyBody): Promise<void> {
   const target = chooseModel(x, model);
   const call = x.call();
+  const ownHeaders = answerHeaders(x, target);
   const answer = await x.parts.plane.passthrough(target.name, target.version, route, body, call);
-  const headers = { ...headersOf(answer), ...answerHeaders(x, target), "x-request-id": x.requestId };
+  const headers = { ...headersOf(answer), ...ownHeaders(), "x-request-id": x.requestId };
   x.response.writeHead(answer.status, headers);
   const content = answer.body as ReadableStream<Uint8Array> | null;
   if (content !== null) await pipe(x, content, isStream(answer));
