@@ -31,6 +31,16 @@ async function copyAssets(): Promise<void> {
   }
 }
 
+/** What the API pages load: the packages they come from are not installed with this one. */
+async function copyPages(): Promise<void> {
+  const { ASSETS, assetPath } = (await import(
+    "../src/http/docs/assets.ts"
+  )) as typeof import("../src/http/docs/assets.ts");
+  const folder = path.join(DIST, "src", "http", "docs", "assets");
+  await mkdir(folder, { recursive: true });
+  for (const name of Object.keys(ASSETS)) await copyFile(assetPath(name), path.join(folder, name));
+}
+
 async function makeExecutable({ bin }: Manifest): Promise<void> {
   for (const target of Object.values(bin)) {
     const file = path.join(ROOT, target);
@@ -44,4 +54,5 @@ const manifest = JSON.parse(await readFile(path.join(ROOT, "package.json"), "utf
 await rm(DIST, { recursive: true, force: true });
 compile();
 await copyAssets();
+await copyPages();
 await makeExecutable(manifest);

@@ -26,6 +26,7 @@ export default defineAdapter({
     call.signal.throwIfAborted();
     return {
       streamTokens: (request, call) => echo(request, delay_ms, call),
+      tokenize: async (text) => split(text).map((_, place) => place),
       async [Symbol.asyncDispose]() {},
     };
   },

@@ -1,14 +1,16 @@
 /**
  * `npm run bench`: CPU time of the server for each request, as a multiple of the floor's, and what a start
- * takes. Figures of minima are compared; the share of the machine that others had stands beside each.
+ * takes; and what a token of an application takes. Figures of minima are compared; the share of the machine that
+ * others had stands beside each.
  */
 import { parseArgs } from "node:util";
+import { formatLangchainRows, runLangchainSuite } from "./langchain.ts";
 import { formatLoadRows, runLoadSuite } from "./load-suite.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { formatStartRows, runStartSuite } from "./start-suite.ts";
 
 const USAGE = `Usage: npm run bench -- [--rounds N] [--seconds N] [--only NAME] [--models FOLDER] [--peers] [--json]
-  --only    one of: ${[...SCENARIOS.map(({ name }) => name), "start"].join(", ")}; may be given again
+  --only    one of: ${[...SCENARIOS.map(({ name }) => name), "start", "langchain"].join(", ")}; may be given again
   --models  a repository with the models iris and digits (default: model-settings)
   --peers   also MLServer and Triton, with one row of iris; installs them on first use`;
 
@@ -24,7 +26,7 @@ function readOptions() {
       help: { type: "boolean", default: false },
     },
   });
-  const known = new Set([...SCENARIOS.map(({ name }) => name), "start"]);
+  const known = new Set([...SCENARIOS.map(({ name }) => name), "start", "langchain"]);
   const unknown = values.only.find((name) => !known.has(name));
   const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
   if (values.help || unknown !== undefined || !(rounds >= 1) || !(seconds > 0)) {
@@ -45,4 +47,6 @@ const load = scenarios.length > 0 ? await runLoadSuite(scenarios, options) : [];
 if (load.length > 0) print(formatLoadRows(load));
 const start = wanted("start") ? await runStartSuite(options) : [];
 if (start.length > 0) print(formatStartRows(start));
-if (options.json) console.log(JSON.stringify({ node: process.version, load, start }, null, 2));
+const langchain = wanted("langchain") ? await runLangchainSuite(options) : [];
+if (langchain.length > 0) print(formatLangchainRows(langchain));
+if (options.json) console.log(JSON.stringify({ node: process.version, load, start, langchain }, null, 2));

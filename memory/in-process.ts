@@ -3,6 +3,7 @@ import { z } from "zod";
 import {
   type Call,
   defineMemory,
+  invalid,
   type MemoryStore,
   type Session,
   type Turn,
@@ -122,5 +123,6 @@ class InProcessMemory implements MemoryStore {
 }
 
 function keyOf({ owner, id }: Session): string {
+  if (id === "") throw invalid("A session needs a name that is not empty", { param: "session_id" });
   return JSON.stringify([owner, id]);
 }

@@ -17,7 +17,28 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   grpc: ["contracts", "settings", "v2", "telemetry", "host"],
   conformance: ["contracts", "v2", "grpc/generated", "grpc/wire.ts"],
   testing: ["contracts"],
-  cli: ["contracts", "settings", "v2", "telemetry", "host", "http", "grpc", "conformance"],
+  store: ["contracts", "settings"],
+  access: ["contracts", "settings", "telemetry", "host", "store"],
+  records: ["contracts", "settings", "telemetry", "host", "store"],
+  gateway: [
+    ...["contracts", "settings", "v2", "telemetry", "host", "http"],
+    ...["grpc/generated", "grpc/wire.ts", "grpc/parameters.ts", "grpc/typed-contents.ts"],
+    "grpc/stream-message.ts",
+  ],
+  cli: [
+    "contracts",
+    "settings",
+    "v2",
+    "telemetry",
+    "host",
+    "http",
+    "grpc",
+    "conformance",
+    "gateway",
+    "store",
+    "access",
+    "records",
+  ],
 };
 
 /** What a plugin may import of `src` besides the contracts: one speaks V2 itself, to another server. */
@@ -28,6 +49,7 @@ const WIRE_FORMATS: Readonly<Record<string, readonly string[]>> = {
     "src/grpc/wire.ts",
     "src/grpc/parameters.ts",
     "src/grpc/typed-contents.ts",
+    "src/grpc/stream-message.ts",
   ],
 };
 

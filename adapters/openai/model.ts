@@ -1,17 +1,17 @@
-import type {
-  Call,
-  CapLLM,
-  ChatRequest,
-  Completion,
-  Host,
-  ModelSpec,
-  Part,
+import {
+  type Call,
+  type CapLLM,
+  type ChatRequest,
+  type Completion,
+  foldParts,
+  type Host,
+  type ModelSpec,
+  type Part,
 } from "../../src/contracts/index.ts";
 import { embeddingsIn } from "./embeddings.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Fallbacks } from "./fallbacks.ts";
-import { fold } from "./fold.ts";
 import type { OpenaiOptions } from "./options.ts";
 import { forwardedBody, responseOf, upstreamRoute } from "./passthrough.ts";
 import { Reply, type ReplyRequest } from "./reply.ts";
@@ -60,10 +60,10 @@ export class OpenaiModel implements CapLLM {
       const parts = await this.#endpoints.run(call, async (endpoint) =>
         wholeParts(await this.#json(endpoint, sent, call), request, endpoint.faults),
       );
-      return fold(parts);
+      return await foldParts(parts);
     } catch (error) {
       call.signal.throwIfAborted();
-      return fold(await Array.fromAsync(this.#fallbacks.chat(error, request, call)));
+      return await foldParts(this.#fallbacks.chat(error, request, call));
     }
   }
 

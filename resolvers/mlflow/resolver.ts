@@ -5,6 +5,7 @@ import {
   type Call,
   CapstanError,
   type Host,
+  invalid,
   type Located,
   type Resolver,
 } from "../../src/contracts/index.ts";
@@ -39,6 +40,12 @@ export class MlflowResolver implements Resolver {
     }
     const location = await this.#artifactsOf(asked, call);
     return { version: "", revision: await this.#revision(location, call), location };
+  }
+
+  pinned(uri: string, version: string): string {
+    const asked = parseUri(uri);
+    if ("name" in asked) return `models:/${asked.name}/${version}`;
+    throw invalid(`'${uri}' has no versions`);
   }
 
   async fetch({ location, version }: Located, directory: string, call: Call): Promise<void> {

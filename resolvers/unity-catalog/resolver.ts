@@ -28,6 +28,10 @@ export class UnityCatalogResolver implements Resolver {
     return { version: String(found.version), revision, location, ...local };
   }
 
+  pinned(uri: string, version: string): string {
+    return `uc://${fullName(parseUri(uri))}/${version}`;
+  }
+
   async fetch({ location }: Located, directory: string, call: Call): Promise<void> {
     call.signal.throwIfAborted();
     await this.#storage.fetch(await versionOf(this.#api, parseUri(location), call), directory, call);

@@ -5,7 +5,6 @@ import {
   type Completion,
   type CompletionChoice,
   type Part,
-  type ToolCall,
   type Usage,
 } from "../../src/contracts/index.ts";
 import { Choice } from "./choice.ts";
@@ -95,27 +94,6 @@ function cut(choice: CompletionChoice, stops: readonly string[]): CompletionChoi
   const text = new WholeCharacters().push(choice.text);
   const end = findStop(text, stops);
   return end === undefined ? { ...choice, text } : { ...choice, text: text.slice(0, end), reason: "stop" };
-}
-
-/** The parts of {@link answer} as one answer. Usage counts the input once and the output of all choices. */
-export async function fold(parts: AsyncIterable<Part>): Promise<Completion> {
-  const open: { text: string; toolCalls: ToolCall[] }[] = [];
-  const choices: CompletionChoice[] = [];
-  let usage: Usage = { inputTokens: 0, outputTokens: 0 };
-  for await (const part of parts) {
-    open[part.choice] ??= { text: "", toolCalls: [] };
-    const choice = open[part.choice]!;
-    if (part.type === "text") choice.text += part.text;
-    else if (part.type === "tool-call") choice.toolCalls.push(part.call);
-    else if (part.type === "finish") {
-      choices[part.choice] = { ...choice, reason: part.reason };
-      usage = {
-        inputTokens: part.usage.inputTokens,
-        outputTokens: usage.outputTokens + part.usage.outputTokens,
-      };
-    }
-  }
-  return { choices, usage };
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Call, CapLLM, ChatRequest, Completion } from "../../src/contracts/index.ts";
+import type { ApplicationInput, Call, CapLLM } from "../../src/contracts/index.ts";
 import type { LanguageModel } from "./model.ts";
 import type { Workload } from "./workload.ts";
 
@@ -7,45 +7,61 @@ export type Capability = "predictText" | "embed" | "tokenize" | "passthrough";
 export const CAPABILITIES: readonly Capability[] = ["predictText", "embed", "tokenize", "passthrough"];
 
 /**
- * A model as the host sees it: every call is admitted first, and counted.
+ * A model as a CapLLM: every request is checked.
  * @param capabilities members that it has, which are the adapter's where that is loaded already; one that
  * turns out to be missing later is UNSUPPORTED, except `predictText`, which can be had from the stream.
+ * @param inputs of an application, as its adapter gives them; not known of one that is lazy.
  */
 export function facade(
   model: LanguageModel,
-  workload: Workload,
   capabilities: ReadonlySet<Capability>,
   dispose: () => Promise<void>,
+  inputs?: readonly ApplicationInput[],
 ): CapLLM {
-  const members = optionalMembers(model, workload);
-  const present = Object.entries(members).filter(([name]) => capabilities.has(name as Capability));
+  const present = Object.entries(optionalMembers(model)).filter(([name]) =>
+    capabilities.has(name as Capability),
+  );
   return {
-    async *streamTokens(request: ChatRequest, call: Call) {
-      workload.admit(call);
+    async *streamTokens(request, call) {
       yield* model.parts(model.check(request), call);
     },
     ...Object.fromEntries(present),
+    ...(inputs && { inputs }),
     [Symbol.asyncDispose]: dispose,
   };
 }
 
-function optionalMembers(model: LanguageModel, workload: Workload): Required<Pick<CapLLM, Capability>> {
-  const admitted = async <T>(call: Call, work: () => Promise<T>): Promise<T> => {
-    workload.admit(call);
-    return workload.run(work);
-  };
+function optionalMembers(model: LanguageModel): Required<Pick<CapLLM, Capability>> {
   const lacking = (what: string) => Promise.reject(model.lacks(what));
   return {
-    predictText: (request: ChatRequest, call: Call): Promise<Completion> =>
-      admitted(call, async () => model.completion(model.check(request), call)),
+    predictText: async (request, call) => model.completion(model.check(request), call),
     embed: (texts, call) =>
-      admitted(call, () =>
-        model.use((llm) => llm.embed?.(texts, call) ?? lacking("does not make embeddings"), call),
-      ),
+      model.use((llm) => llm.embed?.(texts, call) ?? lacking("does not make embeddings"), call),
     tokenize: (text, call) =>
-      admitted(call, () =>
-        model.use((llm) => llm.tokenize?.(text, call) ?? lacking("does not tell its tokens"), call),
-      ),
-    passthrough: (route, body, call) => admitted(call, () => model.passthrough(route, body, call)),
+      model.use((llm) => llm.tokenize?.(text, call) ?? lacking("does not tell its tokens"), call),
+    passthrough: (route, body, call) => model.passthrough(route, body, call),
+  };
+}
+
+/** The same model as callers from outside have it: each call is admitted first, and counted. */
+export function admitted(llm: CapLLM, workload: Workload): CapLLM {
+  const work = async <T>(call: Call, run: () => Promise<T>): Promise<T> => {
+    workload.admit(call);
+    return workload.run(run);
+  };
+  const { predictText, embed, tokenize, passthrough, inputs } = llm;
+  return {
+    async *streamTokens(request, call) {
+      workload.admit(call);
+      yield* llm.streamTokens(request, call);
+    },
+    ...(inputs && { inputs }),
+    ...(predictText && { predictText: (request, call) => work(call, () => predictText(request, call)) }),
+    ...(embed && { embed: (texts, call) => work(call, () => embed(texts, call)) }),
+    ...(tokenize && { tokenize: (text, call) => work(call, () => tokenize(text, call)) }),
+    ...(passthrough && {
+      passthrough: (route, body, call) => work(call, () => passthrough(route, body, call)),
+    }),
+    [Symbol.asyncDispose]: () => llm[Symbol.asyncDispose](),
   };
 }

@@ -1,4 +1,5 @@
 import {
+  type ApplicationInput,
   type Call,
   type CapLLM,
   defineRuntime,
@@ -34,7 +35,9 @@ async function load(model: ModelSpec, options: LlmOptions, host: Host, call: Cal
   }
   const workload = new Workload(name);
   const adapter = adapterOf(model, options, host, call);
-  const capabilities = lazy ? CAPABILITIES : await loadedCapabilities(adapter, call);
+  const { capabilities, inputs }: Members = lazy
+    ? { capabilities: CAPABILITIES }
+    : await loadedMembers(adapter, call);
   const served = new LanguageModel({
     name,
     framework,
@@ -46,7 +49,8 @@ async function load(model: ModelSpec, options: LlmOptions, host: Host, call: Cal
     await workload.close();
     await adapter[Symbol.asyncDispose]();
   };
-  return new LlmRuntime(facade(served, workload, new Set(capabilities), dispose), served, workload);
+  const llm = host.languageModel(facade(served, new Set(capabilities), dispose, inputs));
+  return new LlmRuntime(llm, workload);
 }
 
 function adapterOf(model: ModelSpec, options: LlmOptions, host: Host, { log }: Call): Adapter {
@@ -62,8 +66,15 @@ function adapterOf(model: ModelSpec, options: LlmOptions, host: Host, { log }: C
   });
 }
 
-async function loadedCapabilities(adapter: Adapter, call: Call): Promise<Capability[]> {
+/** What an adapter's model has besides its stream. */
+interface Members {
+  readonly capabilities: readonly Capability[];
+  readonly inputs?: readonly ApplicationInput[] | undefined;
+}
+
+async function loadedMembers(adapter: Adapter, call: Call): Promise<Members> {
   using lease = await adapter.acquire(call);
   const llm: CapLLM = lease.llm;
-  return CAPABILITIES.filter((capability) => llm[capability] !== undefined);
+  const capabilities = CAPABILITIES.filter((capability) => llm[capability] !== undefined);
+  return { capabilities, inputs: llm.inputs };
 }

@@ -4,10 +4,11 @@ import {
   CapstanError,
   type ChatRequest,
   type Completion,
+  foldParts,
   type Part,
 } from "../../src/contracts/index.ts";
 import type { Adapter } from "./adapter.ts";
-import { answer, checkCompletion, countUsage, fold } from "./answer.ts";
+import { answer, checkCompletion, countUsage } from "./answer.ts";
 import { checkRequest, type Limits } from "./check.ts";
 import type { Workload } from "./workload.ts";
 
@@ -42,7 +43,7 @@ export class LanguageModel {
   /** The whole answer to a request as {@link check} gives it. */
   completion(request: ChatRequest, call: Call): Promise<Completion> {
     return this.use(async (llm) => {
-      if (llm.predictText === undefined) return fold(this.#answer(llm, request, call));
+      if (llm.predictText === undefined) return foldParts(this.#answer(llm, request, call));
       return checkCompletion(await llm.predictText(request, call), request, this.#parts.framework);
     }, call);
   }

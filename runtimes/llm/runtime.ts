@@ -4,13 +4,14 @@ import {
   type CapLLM,
   type ChatRequest,
   type Completion,
+  foldParts,
   type InferRequest,
   type InferResponse,
   invalid,
   type Part,
   type Runtime,
 } from "../../src/contracts/index.ts";
-import type { LanguageModel } from "./model.ts";
+import { admitted } from "./facade.ts";
 import { INPUTS, OUTPUTS, outputsOf, type Row } from "./signature.ts";
 import { normalize, readRequest } from "./v2-request.ts";
 import type { Workload } from "./workload.ts";
@@ -24,13 +25,13 @@ export class LlmRuntime implements Runtime {
   readonly inputs = INPUTS;
   readonly outputs = OUTPUTS;
   readonly llm: CapLLM;
-  readonly #model: LanguageModel;
+  readonly #llm: CapLLM;
   readonly #workload: Workload;
 
-  /** @param llm the same model as its other callers have it; it disposes the model. */
-  constructor(llm: CapLLM, model: LanguageModel, workload: Workload) {
-    this.llm = llm;
-    this.#model = model;
+  /** @param llm checks its requests; it is disposed with the runtime. */
+  constructor(llm: CapLLM, workload: Workload) {
+    this.llm = admitted(llm, workload);
+    this.#llm = llm;
     this.#workload = workload;
   }
 
@@ -41,8 +42,7 @@ export class LlmRuntime implements Runtime {
   async infer(request: InferRequest, call: Call): Promise<InferResponse> {
     this.#workload.admit(call);
     return this.#workload.run(async () => {
-      const asked = readRequest(request).map((each) => this.#model.check(each));
-      const completions = await this.#completions(asked, call);
+      const completions = await this.#completions(readRequest(request), call);
       return { outputs: outputsOf(completions.map(completionRow), request.outputs) };
     });
   }
@@ -58,23 +58,27 @@ export class LlmRuntime implements Runtime {
       const count = asked === undefined ? "none" : others.length + 1;
       throw invalid(`A stream answers one prompt, and the request has ${count}; send one request for each`);
     }
-    for await (const part of this.#model.parts(this.#model.check(asked), call)) {
+    for await (const part of this.#llm.streamTokens(asked, call)) {
       const response = partResponse(part, request);
       if (response !== undefined) yield response;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.llm[Symbol.asyncDispose]();
+    await this.#llm[Symbol.asyncDispose]();
+  }
+
+  #completion(request: ChatRequest, call: Call): Promise<Completion> {
+    return this.#llm.predictText?.(request, call) ?? foldParts(this.#llm.streamTokens(request, call));
   }
 
   /** The first that fails ends the others: nobody would see them. */
   async #completions(asked: readonly ChatRequest[], call: Call): Promise<Completion[]> {
-    if (asked.length === 1) return [await this.#model.completion(asked[0]!, call)];
+    if (asked.length === 1) return [await this.#completion(asked[0]!, call)];
     const failure = new AbortController();
     const shared = { ...call, signal: AbortSignal.any([call.signal, failure.signal]) };
     const work = await pLimit(MOST_AT_ONCE).map(asked, (each) =>
-      this.#model.completion(each, shared).catch((error: unknown) => {
+      this.#completion(each, shared).catch((error: unknown) => {
         failure.abort(error);
         return undefined;
       }),

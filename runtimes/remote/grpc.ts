@@ -2,6 +2,7 @@ import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
 import type { Call, InferRequest, InferResponse } from "../../src/contracts/index.ts";
 import type { inference } from "../../src/grpc/generated/inference.js";
 import { GRPCInferenceService } from "../../src/grpc/generated/services.ts";
+import { readStreamMessage, type StreamMessage } from "../../src/grpc/stream-message.ts";
 import { type Backend, type BackendParts, listsBinary, type RemoteMetadata, whereOf } from "./backend.ts";
 import { encodeContent, hasBase64 } from "./content.ts";
 import { exchange } from "./exchange.ts";
@@ -9,7 +10,6 @@ import { badAnswer, streamFailure } from "./failures.ts";
 import { GrpcChannel } from "./grpc-channel.ts";
 import { decodeResponse, encodeRequest, isEmptyFinal } from "./grpc-codec.ts";
 import { metadataOf } from "./metadata.ts";
-import { readStreamMessage, type StreamMessage } from "./stream-wire.ts";
 
 type Stream = ClientDuplexStream<inference.ModelInferRequest.Init, StreamMessage>;
 

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { isCapstanError, type RuntimePlugin } from "../contracts/index.ts";
 import { localPath, schemeOf } from "../host/local-path.ts";
+import { modelMemoryFindings } from "../host/memory/findings.ts";
 import { composeOptions, optionFindings, splitExtra } from "../host/options.ts";
 import { loadPlugin, type Plugins, resolverFor } from "../host/plugins.ts";
 import { type Candidate, scanRepository } from "../host/repository.ts";
@@ -12,6 +13,7 @@ import type { Environment } from "../settings/interpolate.ts";
 import { type LoadedServer, loadServerSettings } from "../settings/load-server.ts";
 import type { ModelSettings } from "../settings/model.ts";
 import { type Finding, formatProblem, isError, type Problem, SettingsError } from "../settings/problems.ts";
+import { memoryProblems } from "./memory-problems.ts";
 
 export interface CheckReport {
   readonly problems: readonly Problem[];
@@ -34,9 +36,11 @@ export async function checkSettings(
 ): Promise<CheckReport> {
   try {
     const server = await loadServerSettings({ cwd, env, file, flags: { model_repository_root: folder } });
-    const found = await repositoryProblems(server.settings.model_repository_root, server.env);
+    const memories = await memoryProblems(server, cwd);
+    const names = Object.keys(server.settings.memory);
+    const found = await repositoryProblems(server.settings.model_repository_root, server.env, names);
     return {
-      problems: [...server.warnings, ...found.problems],
+      problems: [...server.warnings, ...memories, ...found.problems],
       sources: server.sources,
       models: found.models,
     };
@@ -57,10 +61,11 @@ export async function checkRepository(
   return (await checkSettings(folder, env, cwd)).problems;
 }
 
-async function repositoryProblems(root: string, env: Environment) {
+/** @param memories names of the server's; absent where its settings could not be read. */
+async function repositoryProblems(root: string, env: Environment, memories?: readonly string[]) {
   try {
     const candidates = await scanRepository(root, env);
-    const problems = await Promise.all(candidates.map(candidateProblems));
+    const problems = await Promise.all(candidates.map((each) => candidateProblems(each, memories)));
     return { problems: withoutRepeats(problems.flat()), models: candidates.length };
   } catch (error) {
     if (!isCapstanError(error)) throw error;
@@ -76,14 +81,25 @@ function withoutRepeats(problems: readonly Problem[]): Problem[] {
   return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()];
 }
 
-async function candidateProblems(candidate: Candidate): Promise<readonly Problem[]> {
+async function candidateProblems(
+  candidate: Candidate,
+  memories: readonly string[] | undefined,
+): Promise<readonly Problem[]> {
   const { settings, problems, file, folder } = candidate;
   if (settings === undefined) return problems;
   const runtime = await pluginAt(["implementation"], "runtime", settings.implementation, folder);
   const findings = Array.isArray(runtime) ? runtime : await modelFindings(runtime, settings, folder);
+  findings.push(...(await memoryOf(settings, memories, folder)));
   if (findings.length === 0) return problems;
   const document = await readDocument(file);
   return [...problems, ...findings.map((finding) => locate(document, atWrittenKey(finding, document.value)))];
+}
+
+async function memoryOf(settings: ModelSettings, names: readonly string[] | undefined, folder: string) {
+  const { memory } = settings.parameters.extra;
+  if (memory === undefined) return [];
+  const findings = await modelMemoryFindings(memory, names, folder);
+  return findings.map((finding) => ({ ...finding, path: [...EXTRA, "memory", ...finding.path] }));
 }
 
 /** `framework` may stand at the top of the file. */

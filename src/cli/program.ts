@@ -11,6 +11,8 @@ interface CommandModule {
 const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<CommandModule> }>> = {
   start: { summary: "Serve a model repository", load: () => import("./start.ts") },
   check: { summary: "Check the settings of a repository", load: () => import("./check.ts") },
+  gateway: { summary: "Stream answers of a V2 gRPC server to browsers", load: () => import("./gateway.ts") },
+  models: { summary: "What a running server serves, and which version", load: () => import("./models.ts") },
   conformance: {
     summary: "Run the V2 conformance suite against a server",
     load: () => import("./conformance.ts"),

@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { builtInNames, loadPlugin } from "../host/plugins.ts";
+import { aliases, builtInNames, loadPlugin } from "../host/plugins.ts";
 import { modelJsonSchema, serverJsonSchema } from "../settings/schemas.ts";
 
 const FOLDER = new URL("../../docs/schemas/", import.meta.url);
@@ -16,8 +16,10 @@ export async function schemaFiles(): Promise<ReadonlyMap<string, string>> {
 }
 
 async function builtIns(kind: "runtime" | "adapter") {
-  const names = await builtInNames(kind);
-  return Promise.all(names.map((name) => loadPlugin(kind, name, ".")));
+  const names = [...(await builtInNames(kind)), ...aliases(kind)];
+  return Promise.all(
+    names.map(async (name) => ({ name, options: (await loadPlugin(kind, name, ".")).options })),
+  );
 }
 
 /** Names of the published files that are not what the code says now. */

@@ -4,7 +4,12 @@ import type { Log } from "../contracts/index.ts";
 import { loadServerSettings } from "../settings/load-server.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { createLog } from "../telemetry/log.ts";
+import { checkMemories } from "./memory-problems.ts";
+import { addressText, definedOnly, isPretty, logProcessWarnings, untilSignal } from "./process.ts";
 import { type RunningServer, startServer } from "./server.ts";
+
+/** Connections that the system has accepted and this process has not seen yet would be lost without it. */
+const LINGER_MS = 250;
 
 interface StartFlags {
   readonly host?: string;
@@ -30,7 +35,7 @@ export function command(): Command {
 }
 
 async function start(folder: string | undefined, flags: StartFlags): Promise<void> {
-  const { settings, warnings, env } = await loadServerSettings({
+  const loaded = await loadServerSettings({
     file: flags.settings,
     cwd: process.cwd(),
     env: process.env,
@@ -43,38 +48,18 @@ async function start(folder: string | undefined, flags: StartFlags): Promise<voi
       log_level: flags.logLevel,
     }),
   });
+  await checkMemories(loaded, process.cwd());
+  const { settings, warnings, env, model } = loaded;
   const log = await createLog({ level: settings.log_level, pretty: isPretty(settings) });
   for (const { message, file, line, key } of warnings) log.warn({ file, line, key }, message);
   logProcessWarnings(log);
   warnAboutOpenBind(settings, log);
   const stopped = untilSignal();
-  const server = await startServer(settings, env, log);
+  const server = await startServer(settings, env, log, model);
   announce(server, log);
   log.info({ signal: await stopped }, "stopping");
-  await server.close();
+  await server.close(LINGER_MS);
   log.info({}, "stopped");
-}
-
-const definedOnly = (flags: Record<string, string | undefined>) =>
-  Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
-
-const isPretty = (settings: ServerSettings) => process.stdout.isTTY && !settings.use_structured_logging;
-
-/** A signal that comes twice at once, as from a terminal and from npm, is one wish. */
-const SAME_WISH_MS = 1000;
-const FAILURE = 1;
-
-/** Resolves with the first signal to stop. One that comes later is from somebody who will not wait. */
-function untilSignal(): Promise<NodeJS.Signals> {
-  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
-  let first: number | undefined;
-  const onSignal = (signal: NodeJS.Signals) => {
-    if (first !== undefined && performance.now() - first > SAME_WISH_MS) process.exit(FAILURE);
-    first ??= performance.now();
-    resolve(signal);
-  };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, onSignal);
-  return promise;
 }
 
 /** The line that scripts wait for. */
@@ -84,26 +69,16 @@ function announce(server: RunningServer, log: Log): void {
     index
       .filter((entry) => (entry.state === "READY") === ready)
       .map((entry) => `${entry.name}:${entry.version}`);
-  const address = (listening: { host: string; port: number } | undefined) =>
-    listening && `${listening.host.includes(":") ? `[${listening.host}]` : listening.host}:${listening.port}`;
   const addresses = {
-    http: address(server.http),
-    grpc: address(server.grpc),
-    metrics: address(server.metrics),
+    http: addressText(server.http),
+    grpc: addressText(server.grpc),
+    metrics: server.metrics && addressText(server.metrics),
   };
   log.info({ ...addresses, models: named(true), not_ready: named(false) }, "ready");
 }
 
-/** Node's own warnings go where everything else goes; what it calls experimental is none of an operator's business. */
-function logProcessWarnings(log: Log): void {
-  process.removeAllListeners("warning");
-  process.on("warning", (warning) => {
-    const level = warning.name === "ExperimentalWarning" ? "debug" : "warn";
-    log[level]({ name: warning.name }, warning.message);
-  });
-}
-
 function warnAboutOpenBind(settings: ServerSettings, log: Log): void {
+  if (settings.auth.enabled) return;
   if (settings.host === "localhost" || settings.host === "::1" || settings.host.startsWith("127.")) return;
   log.warn(
     { host: settings.host },

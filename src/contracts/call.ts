@@ -14,6 +14,24 @@ export interface Principal {
 }
 
 /**
+ * What the host learns of a request while it is answered: headers, logs, quotas and metrics are made of it. Filled in
+ * by the host; a plugin leaves it alone.
+ */
+export interface CallRecord {
+  model?: string;
+  /** The version that answers; known once the model is chosen. */
+  version?: string;
+  /** Whether a cache of answers was asked, and had it. */
+  cache?: "hit" | "miss";
+  inputTokens?: number;
+  outputTokens?: number;
+  /** `performance.now()` of the first piece of text. */
+  firstTokenAt?: number;
+  /** How the first choice ended. */
+  finish?: string | undefined;
+}
+
+/**
  * The circumstances of one piece of work: the last parameter of every asynchronous function.
  * Whoever takes it stops when `signal` aborts, rejects with its reason, and removes its listeners.
  * All of it are own fields: `{ ...call, signal }` is a call with another signal.
@@ -27,4 +45,6 @@ export interface Call {
   readonly deadline?: number;
   /** 1 is served first; absent means the middle. */
   readonly priority?: number;
+  /** Absent on work inside a request, such as one model's call of another: it is part of the caller's answer. */
+  readonly record?: CallRecord;
 }

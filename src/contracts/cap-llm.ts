@@ -59,6 +59,8 @@ export interface ChatRequest {
 export interface Usage {
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** Of the input: how many needed no new work. */
+  readonly cachedTokens?: number;
 }
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "cancelled";
@@ -81,6 +83,10 @@ export type Part =
 
 export interface CompletionChoice {
   readonly text: string;
+  /** What the model thought aloud. */
+  readonly reasoning?: string;
+  /** The log probabilities of all text parts as one object, in the form the adapter gave them. */
+  readonly logprobs?: unknown;
   readonly toolCalls: readonly ToolCall[];
   readonly reason: FinishReason;
 }
@@ -90,8 +96,17 @@ export interface Completion {
   readonly usage: Usage;
 }
 
+/** A value that an application takes by name, such as a placeholder of a crew. */
+export interface ApplicationInput {
+  readonly name: string;
+  /** It has a default. */
+  readonly optional?: boolean;
+}
+
 /** A language model, or an application built on one. It sees only messages: memory is the host's. */
 export interface CapLLM extends AsyncDisposable {
+  /** The named values that an application takes, as `extra.inputs` of a request or a JSON object as the last message. */
+  readonly inputs?: readonly ApplicationInput[];
   /** Leaving the loop early, or aborting, stops the model; an abort throws `call.signal.reason`. */
   streamTokens(request: ChatRequest, call: Call): AsyncIterable<Part>;
   /** Absent: the host folds the stream. */
@@ -110,6 +125,8 @@ export interface AdapterPlugin<O = unknown> {
   readonly name: string;
   readonly options: OptionsSchema<O>;
   readonly overridable?: readonly string[];
+  /** Its work would hold up the event loop: it runs on a thread of its own unless the model's `isolation` says otherwise. */
+  readonly isolation?: "thread";
   load(model: ModelSpec, options: O, host: Host, call: Call): Promise<CapLLM>;
 }
 

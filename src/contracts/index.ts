@@ -1,6 +1,7 @@
 /** What a plugin imports, as `capstan` from outside. The contracts import nothing but each other. */
 export * from "./call.ts";
 export * from "./cap-llm.ts";
+export * from "./completion.ts";
 export * from "./errors.ts";
 export * from "./host.ts";
 export * from "./memory.ts";

@@ -17,11 +17,14 @@ export interface Located {
 export interface Resolver extends AsyncDisposable {
   /**
    * Small and cheap: this is what polling calls.
-   * @throws CapstanError NOT_FOUND when the source answers that there is no such thing, UPSTREAM when it fails.
+   * @throws CapstanError NOT_FOUND when the source answers that there is no such thing, UPSTREAM when it fails,
+   * NOT_READY for a version that is not complete yet.
    */
   locate(uri: string, call: Call): Promise<Located>;
   /** Writes the files into an existing, empty directory. */
   fetch(located: Located, directory: string, call: Call): Promise<void>;
+  /** The uri of one version of what a uri stands for. Absent: only what served before can be gone back to. */
+  pinned?(uri: string, version: string): string;
   /** Yields when the uri may have changed. */
   watch?(uri: string, call: Call): AsyncIterable<void>;
 }

@@ -37,6 +37,8 @@ export interface ModelSpec {
   /** Signature written by hand: it names optional inputs and metadata, and must fit the artifact. */
   readonly inputs?: readonly TensorSpec[];
   readonly outputs?: readonly TensorSpec[];
+  /** The host remembers its conversations: what remembers them itself must not, or be refused. */
+  readonly remembers?: boolean;
 }
 
 /** A loaded model. It exists, so it is usable: there is no ready flag and no second init step. */
@@ -60,6 +62,8 @@ export interface Runtime extends AsyncDisposable {
   infer(request: InferRequest, call: Call): Promise<InferResponse>;
   /** Several responses to one request. Leaving the loop early ends the work. */
   inferStream?(request: InferRequest, call: Call): AsyncIterable<InferResponse>;
+  /** How many `infer` calls it works on at once; absent: one, and more than one wait for each other. */
+  readonly concurrency?: number;
   /** Present on a language model. */
   readonly llm?: CapLLM;
   /** Absent: always. False while a backend that the model depends on cannot answer. */

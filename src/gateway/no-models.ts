@@ -24,4 +24,13 @@ export const noModels: DataPlane = {
   statistics: refuse,
 };
 
-export const noRepository: RepositoryControl = { index: () => [], load: refuse, unload: refuse };
+export const noRepository: RepositoryControl = {
+  index: () => [],
+  details: () => [],
+  load: refuse,
+  unload: refuse,
+  rollback: refuse,
+  pin: refuse,
+  unpin: refuse,
+  notify: refuse,
+};

@@ -1,6 +1,7 @@
 import type { EventEmitter } from "node:events";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
-import type { Parameters } from "../contracts/index.ts";
+import type { Parameters, Principal } from "../contracts/index.ts";
+import { credentialOf } from "../host/access.ts";
 import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
 import { type Caller, withoutPort } from "../host/local-caller.ts";
 import type { GrpcParts } from "./parts.ts";
@@ -16,8 +17,11 @@ export class Exchange implements Caller {
   readonly parts: GrpcParts;
   readonly path: string;
   readonly requestId: string;
+  /** Known once the call was admitted. */
+  principal: Principal | undefined;
   readonly #call: ServerCall;
-  readonly #scopes = new Set<CallScope>();
+  /** Each with the end of its hold on the caller's key. */
+  readonly #scopes = new Map<CallScope, (() => void) | undefined>();
 
   constructor(call: ServerCall, path: string, parts: GrpcParts) {
     this.#call = call;
@@ -42,6 +46,13 @@ export class Exchange implements Caller {
     return this.#call.getHost();
   }
 
+  /** @throws CapstanError UNAUTHENTICATED where access control wants a key. */
+  async admit(): Promise<void> {
+    const { access } = this.parts;
+    if (access === undefined || access.isOpen(this.path)) return;
+    this.principal = await access.authenticate(credentialOf((name) => this.header(name)));
+  }
+
   /**
    * The circumstances of the work this call asks for: its signal aborts when the caller cancels or a deadline
    * passes. A stream opens one for each request, under an id of its own.
@@ -54,8 +65,10 @@ export class Exchange implements Caller {
       parameters,
       header: (name) => this.header(name),
       timeoutMs: this.#remaining(),
+      ...(this.principal && { principal: this.principal }),
     });
-    this.#scopes.add(scope);
+    const hold = this.principal && this.parts.access?.hold(this.principal, (reason) => scope.cancel(reason));
+    this.#scopes.set(scope, hold);
     if (this.#call.cancelled) this.#cancel();
     return scope;
   }
@@ -63,19 +76,20 @@ export class Exchange implements Caller {
   /** The work of one scope is done. */
   end(scope: CallScope): void {
     scope.end();
+    this.#scopes.get(scope)?.();
     this.#scopes.delete(scope);
     if (this.#scopes.size === 0) this.#call.off("cancelled", this.#cancel);
   }
 
   /** The work of the whole call is done. */
   close(): void {
-    for (const scope of this.#scopes) this.end(scope);
+    for (const scope of this.#scopes.keys()) this.end(scope);
   }
 
   /** grpc-js reports a deadline as a cancellation; the scope's own timer then says which it was. */
   readonly #cancel = (): void => {
     if (this.#remaining() === 0) return;
-    for (const scope of this.#scopes) scope.cancel("The client cancelled the call");
+    for (const scope of this.#scopes.keys()) scope.cancel("The client cancelled the call");
   };
 
   #remaining(): number | undefined {

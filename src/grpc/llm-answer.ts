@@ -1,5 +1,4 @@
-import type { Part, Usage } from "../contracts/index.ts";
-import type { FoldedCompletion } from "../host/completion.ts";
+import type { Completion, Part, Usage } from "../contracts/index.ts";
 import type { capstan } from "./generated/llm.js";
 
 type Chunk = capstan.llm.v1.ChatChunk.Init;
@@ -8,7 +7,7 @@ type Chunk = capstan.llm.v1.ChatChunk.Init;
 export function writeCompletion({
   choices,
   usage,
-}: FoldedCompletion): Pick<capstan.llm.v1.ChatResponse.Init, "content" | "finishReason" | "usage"> {
+}: Completion): Pick<capstan.llm.v1.ChatResponse.Init, "content" | "finishReason" | "usage"> {
   const [choice] = choices;
   return { content: choice?.text, finishReason: choice?.reason, usage: usageOf(usage) };
 }

@@ -1,7 +1,6 @@
 import type { Server } from "@grpc/grpc-js";
-import { CapstanError, type Part } from "../contracts/index.ts";
+import { CapstanError, foldParts, type Part } from "../contracts/index.ts";
 import type { CallScope } from "../host/call.ts";
-import { foldParts } from "../host/completion.ts";
 import { chooseName, type Target, targetOf } from "../host/language-model.ts";
 import { checkModelName } from "../v2/names.ts";
 import { Exchange, type OutgoingStream } from "./exchange.ts";
@@ -47,12 +46,12 @@ function stopwatch(): () => number {
 
 async function complete(message: capstan.llm.v1.ChatRequest, x: Exchange) {
   const elapsedMs = stopwatch();
-  const { target, answer } = ask(message, x, "message");
+  const { target, scope, answer } = ask(message, x, "message");
   const completion = await foldParts(answer);
   return {
     id: x.requestId,
     model: target.name,
-    modelVersion: target.answering,
+    modelVersion: scope.record.version ?? target.answering,
     ...writeCompletion(completion),
     latencyMs: elapsedMs(),
   };
@@ -62,6 +61,7 @@ function addStream(server: Server, parts: GrpcParts, method: StreamMethod, use: 
   addServerStream(server, method, async (stream) => {
     const exchange = new Exchange(stream, method.path, parts);
     try {
+      await exchange.admit();
       await sendChunks(stream, exchange, method, use);
       stream.end();
     } catch (error) {
@@ -77,15 +77,22 @@ function addStream(server: Server, parts: GrpcParts, method: StreamMethod, use: 
 async function sendChunks(stream: OutgoingStream, x: Exchange, method: StreamMethod, use: PromptUse) {
   const chunks = new Chunks(x.requestId, stopwatch());
   const { target, scope, answer } = ask(decodeRequest(method, stream.request), x, use);
-  const metadata = requestIdMetadata(x.requestId);
-  metadata.set("x-capstan-model-version", target.answering);
-  stream.sendMetadata(metadata);
   const outlet = new Outlet(stream, scope.signal);
+  let begun = false;
   for await (const part of answer) {
+    if (!begun) stream.sendMetadata(answerMetadata(x, scope.record.version ?? target.answering));
+    begun = true;
     const chunk = chunks.of(part);
     if (chunk === undefined) continue;
     const message = checkReplySize(method.responseSerialize(chunk), x.parts.settings);
     if (!(await outlet.write(message))) return scope.signal.throwIfAborted();
   }
   if (!chunks.finished) throw new CapstanError("INTERNAL", "The model's answer ended without a finish");
+}
+
+/** Goes out with the first chunk: the version that answers is known then. */
+function answerMetadata(x: Exchange, version: string) {
+  const metadata = requestIdMetadata(x.requestId);
+  metadata.set("x-capstan-model-version", version);
+  return metadata;
 }

@@ -1,6 +1,6 @@
 import type { Server } from "@grpc/grpc-js";
 import { CapstanError, invalid } from "../contracts/index.ts";
-import { checkLocalCaller } from "../host/local-caller.ts";
+import { checkAdministrator } from "../host/access.ts";
 import type { LogLevel } from "../telemetry/log.ts";
 import type { inference } from "./generated/inference.js";
 import { GRPCInferenceService } from "./generated/services.ts";
@@ -21,7 +21,7 @@ export function addSettingsMethods(server: Server, parts: GrpcParts): void {
   addUnary(server, parts, GRPCInferenceService.LogSettings, ({ settings }, x) => {
     const { logControl } = parts;
     if (Object.keys(settings).length > 0) {
-      checkLocalCaller(x);
+      checkAdministrator(parts.access, x);
       logControl.setLevel(changedLevel(logSettings(logControl.level()), settings));
     }
     return { settings: messageOf(logSettings(logControl.level())) };

@@ -1,5 +1,6 @@
 import type { Server } from "@grpc/grpc-js";
 import { toCapstanError } from "../contracts/index.ts";
+import { withSession } from "../host/session-parameter.ts";
 import { checkModelName } from "../v2/names.ts";
 import { configMessage, metadataMessage, statisticsMessage } from "./descriptions.ts";
 import type { Exchange } from "./exchange.ts";
@@ -42,7 +43,7 @@ function modelReady({ name, version }: inference.ModelReadyRequest, x: Exchange)
 
 async function infer(message: inference.ModelInferRequest, x: Exchange) {
   const model = checkModelName(message.modelName, "model");
-  const request = readInferRequest(message);
+  const request = withSession(readInferRequest(message), x.header("x-session-id"));
   const response = await x.parts.plane.infer(
     model,
     message.modelVersion || undefined,

@@ -1,4 +1,5 @@
 import type { Log } from "../contracts/index.ts";
+import type { Access } from "../host/access.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import type { LogControl } from "../telemetry/log.ts";
@@ -7,6 +8,8 @@ import type { Metrics } from "../telemetry/metrics.ts";
 /** What the gRPC services are made of. */
 export interface GrpcParts {
   readonly plane: DataPlane;
+  /** Absent: everybody may call. */
+  readonly access?: Access | undefined;
   readonly repository: RepositoryControl;
   readonly metrics: Metrics;
   readonly settings: ServerSettings;

@@ -1,6 +1,6 @@
 import type { Server } from "@grpc/grpc-js";
 import { CapstanError, invalid } from "../contracts/index.ts";
-import { checkLocalCaller } from "../host/local-caller.ts";
+import { checkAdministrator } from "../host/access.ts";
 import { checkModelName } from "../v2/names.ts";
 import type { inference } from "./generated/inference.js";
 import { GRPCInferenceService } from "./generated/services.ts";
@@ -13,12 +13,12 @@ export function addRepositoryMethods(server: Server, parts: GrpcParts): void {
   const { RepositoryIndex, RepositoryModelLoad, RepositoryModelUnload } = GRPCInferenceService;
   addUnary(server, parts, RepositoryIndex, ({ ready }) => ({ models: repository.index({ ready }) }));
   addUnary(server, parts, RepositoryModelLoad, async ({ modelName, parameters }, x) => {
-    checkLocalCaller(x);
+    checkAdministrator(parts.access, x);
     await repository.load(checkModelName(modelName, "model"), configOf(parameters), x.open());
     return {};
   });
   addUnary(server, parts, RepositoryModelUnload, async ({ modelName }, x) => {
-    checkLocalCaller(x);
+    checkAdministrator(parts.access, x);
     await repository.unload(checkModelName(modelName, "model"), x.open());
     return {};
   });

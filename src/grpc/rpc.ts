@@ -24,6 +24,7 @@ export function addUnary<QI, Q extends QI, AI, A extends AI>(
   const answer = async (call: UnaryCall, respond: sendUnaryData<Buffer>): Promise<void> => {
     const exchange = new Exchange(call, method.path, parts);
     try {
+      await exchange.admit();
       const response = await handle(decodeRequest(method, call.request), exchange);
       const message = checkReplySize(method.responseSerialize(response), parts.settings);
       call.sendMetadata(requestIdMetadata(exchange.requestId));

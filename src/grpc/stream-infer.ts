@@ -1,6 +1,7 @@
 import type { Server } from "@grpc/grpc-js";
 import { CapstanError, type InferRequest } from "../contracts/index.ts";
 import type { CallScope } from "../host/call.ts";
+import { withSession } from "../host/session-parameter.ts";
 import type { ModelResponse } from "../host/types.ts";
 import { checkModelName } from "../v2/names.ts";
 import { type DuplexStream, Exchange } from "./exchange.ts";
@@ -114,8 +115,9 @@ class InferStream {
     let place = turn;
     try {
       message = decodeRequest(METHOD, bytes);
+      if (this.#parts.access !== undefined) await this.#exchange.admit();
       const model = checkModelName(message.modelName, "model");
-      const request = readInferRequest(message);
+      const request = withSession(readInferRequest(message), this.#exchange.header("x-session-id"));
       scope = this.#exchange.open(request.parameters, requestId);
       const job = { message, model, request, scope };
       if (!this.#parts.plane.streams(job.model, job.message.modelVersion || undefined))

@@ -11,7 +11,9 @@ export interface AdmissionLimits {
 
 interface Waiter {
   readonly priority: number;
+  readonly owner: string;
   admit(): void;
+  refuse(reason: unknown): void;
 }
 
 /** Callers without a priority stand in the middle of 1 (first) and 9. */
@@ -20,12 +22,14 @@ const MIDDLE = 5;
 const RETRY_AFTER_MS = 1000;
 
 /**
- * Lets a bounded number of requests in at once, and a bounded number wait: by priority, then in order of
- * arrival. What nobody waits for any more leaves the queue.
+ * Lets a bounded number of requests in at once, and a bounded number wait: by priority; among those alike the caller of
+ * whom the fewest run; then in order of arrival. Nobody fills the queue alone: when it is full, a caller with fewer in
+ * it takes the last place of the one with the most. What nobody waits for any more leaves the queue.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #queue: Waiter[] = [];
+  readonly #runningOf = new Map<string, number>();
   #running = 0;
 
   constructor(limits: AdmissionLimits) {
@@ -42,33 +46,38 @@ export class Admission {
    */
   async enter(call: Call): Promise<void> {
     call.signal.throwIfAborted();
-    if (this.#running < this.#limits.max_concurrency) this.#running += 1;
-    else await this.#wait(call);
+    if (this.#running >= this.#limits.max_concurrency) return this.#wait(call);
+    this.#running += 1;
+    this.#count(ownerOf(call), 1);
   }
 
   /** The next in the queue takes the place over. */
-  leave(): void {
-    const next = this.#queue.shift();
-    if (next === undefined) this.#running -= 1;
-    else next.admit();
+  leave(call: Call): void {
+    this.#count(ownerOf(call), -1);
+    const next = this.#next();
+    if (next === undefined) {
+      this.#running -= 1;
+      return;
+    }
+    this.#remove(next);
+    this.#count(next.owner, 1);
+    next.admit();
   }
 
   async #wait(call: Call): Promise<void> {
-    const { max_queue, max_concurrency, timeout } = this.#limits;
-    if (this.#queue.length >= max_queue) {
-      const message = `The model is busy: ${max_concurrency} requests run and ${max_queue} wait`;
-      throw new CapstanError("QUEUE_FULL", message, { retryAfterMs: RETRY_AFTER_MS });
-    }
+    const { timeout } = this.#limits;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter: Waiter = { priority: call.priority ?? MIDDLE, admit: resolve };
+    const owner = ownerOf(call);
+    this.#makeRoom(owner);
+    const waiter: Waiter = { priority: call.priority ?? MIDDLE, owner, admit: resolve, refuse: reject };
     const leave = (reason: unknown) => {
-      this.#queue.splice(this.#queue.indexOf(waiter), 1);
+      this.#remove(waiter);
       reject(reason);
     };
     const aborted = () => leave(call.signal.reason);
     const timer = timeout > 0 ? setTimeout(() => leave(waitedTooLong(timeout)), timeout) : undefined;
     call.signal.addEventListener("abort", aborted, { once: true });
-    this.#insert(waiter);
+    this.#queue.push(waiter);
     try {
       await promise;
     } finally {
@@ -77,11 +86,49 @@ export class Admission {
     }
   }
 
-  #insert(waiter: Waiter): void {
-    const behind = this.#queue.findIndex(({ priority }) => priority > waiter.priority);
-    this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, waiter);
+  #next(): Waiter | undefined {
+    let best: Waiter | undefined;
+    for (const waiter of this.#queue) {
+      if (best === undefined || this.#isBefore(waiter, best)) best = waiter;
+    }
+    return best;
+  }
+
+  #isBefore(one: Waiter, other: Waiter): boolean {
+    if (one.priority !== other.priority) return one.priority < other.priority;
+    return (this.#runningOf.get(one.owner) ?? 0) < (this.#runningOf.get(other.owner) ?? 0);
+  }
+
+  /** @throws CapstanError QUEUE_FULL unless another caller has the queue mostly to itself. */
+  #makeRoom(owner: string): void {
+    if (this.#queue.length < this.#limits.max_queue) return;
+    const places = Map.groupBy(this.#queue, (waiter) => waiter.owner);
+    const greediest = [...places.values()].sort((a, b) => b.length - a.length)[0] ?? [];
+    if (greediest.length <= (places.get(owner)?.length ?? 0) + 1) throw this.#full();
+    const last = greediest.at(-1)!;
+    this.#remove(last);
+    last.refuse(this.#full());
+  }
+
+  #full(): CapstanError {
+    const { max_queue, max_concurrency } = this.#limits;
+    const message = `The model is busy: ${max_concurrency} requests run and ${max_queue} wait`;
+    return new CapstanError("QUEUE_FULL", message, { retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  #remove(waiter: Waiter): void {
+    const place = this.#queue.indexOf(waiter);
+    if (place >= 0) this.#queue.splice(place, 1);
+  }
+
+  #count(owner: string, change: 1 | -1): void {
+    const count = (this.#runningOf.get(owner) ?? 0) + change;
+    if (count === 0) this.#runningOf.delete(owner);
+    else this.#runningOf.set(owner, count);
   }
 }
+
+const ownerOf = ({ principal }: Call): string => principal?.id ?? "";
 
 function waitedTooLong(timeout: number): CapstanError {
   return new CapstanError(

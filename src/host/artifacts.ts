@@ -1,8 +1,8 @@
-import { mkdtemp, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
+import { stat } from "node:fs/promises";
+import { isAbsolute, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type Call, CapstanError, type Host, type Resolver } from "../contracts/index.ts";
+import { type Call, CapstanError, type Host, type Located, type Resolver } from "../contracts/index.ts";
+import type { ArtifactCache } from "./cache/artifact-cache.ts";
 import { parseOptions } from "./options.ts";
 import { resolverFor } from "./plugins.ts";
 
@@ -13,6 +13,20 @@ export function absoluteUri(uri: string, folder: string): string {
   if (SCHEME.test(uri)) return uri;
   return pathToFileURL(isAbsolute(uri) ? uri : resolve(folder, uri)).href;
 }
+
+const missing = (what: string) => new CapstanError("UNSUPPORTED", `A resolver has no Host.${what}`);
+
+/** What a resolver may ask of the host outside of a load: files that another resolver brings, and nothing else. */
+const RESOLVER_HOST: Host = {
+  runtime: () => Promise.reject(missing("runtime")),
+  adapter: () => Promise.reject(missing("adapter")),
+  code: () => Promise.reject(missing("code")),
+  model: () => {
+    throw missing("model");
+  },
+  languageModel: (llm) => llm,
+  fetch: (uri, directory, call, options) => fetchInto(uri, directory, RESOLVER_HOST, call, options),
+};
 
 /** Opens the resolver that has the uri's scheme; the stack closes it. */
 async function openResolver(
@@ -27,34 +41,85 @@ async function openResolver(
 }
 
 /**
- * Absolute path of the files behind a uri, on local disk: in place where they are local, else fetched into a temporary
- * directory that goes with `stack`.
+ * What a uri stands for now.
  * @throws CapstanError of the resolver, or LOAD_FAILED when no resolver has the scheme.
  */
-export async function materialise(
+export async function locateOnce(uri: string, options: unknown, call: Call): Promise<Located> {
+  await using closing = new AsyncDisposableStack();
+  const resolver = await openResolver(uri, options, RESOLVER_HOST, closing);
+  return resolver.locate(uri, call);
+}
+
+/**
+ * One version of what a uri stands for.
+ * @throws CapstanError UNSUPPORTED where the resolver cannot name one, or what it throws.
+ */
+export async function locateVersion(
   uri: string,
+  version: string,
+  options: unknown,
+  call: Call,
+): Promise<Located> {
+  await using closing = new AsyncDisposableStack();
+  const resolver = await openResolver(uri, options, RESOLVER_HOST, closing);
+  const fixed = resolver.pinned?.(uri, version);
+  if (fixed === undefined)
+    throw new CapstanError(
+      "UNSUPPORTED",
+      `'${uri}' cannot be asked for version '${version}': only what served here can be pinned`,
+    );
+  return resolver.locate(fixed, call);
+}
+
+/** What a candidate of a registry was found to be, and where its files are kept. */
+export interface Found {
+  readonly uri: string;
+  readonly key: string;
+  readonly located: Located;
+}
+
+/**
+ * Absolute path of the files, on local disk: in place where they are local, else in the cache, where they are held until
+ * `stack` is disposed.
+ */
+export async function materialise(
+  { uri, key, located }: Found,
+  cache: ArtifactCache,
   options: unknown,
   host: Host,
   stack: AsyncDisposableStack,
   call: Call,
 ): Promise<string> {
-  await using closing = new AsyncDisposableStack();
-  const resolver = await openResolver(uri, options, host, closing);
-  const located = await resolver.locate(uri, call);
   if (located.path !== undefined) return located.path;
-  const directory = await mkdtemp(join(tmpdir(), "capstan-artifact-"));
-  stack.defer(() => rm(directory, { recursive: true, force: true }));
-  await resolver.fetch(located, directory, call);
-  return directory;
+  const artifact = await cache.acquire(key, located, async (directory) => {
+    await using closing = new AsyncDisposableStack();
+    const resolver = await openResolver(uri, options, host, closing);
+    await resolver.fetch(located, directory, call);
+  });
+  stack.use(artifact);
+  return artifact.path;
 }
 
-/** Brings the files behind a uri into a directory that exists. */
-export async function fetchInto(uri: string, directory: string, host: Host, call: Call): Promise<void> {
+/** Absolute path of an artifact that a resolver finds on this machine. */
+export async function pathOf(uri: string, options: unknown, call: Call): Promise<string> {
+  const { path } = await locateOnce(uri, options, call);
+  if (path !== undefined) return path;
+  throw new CapstanError("LOAD_FAILED", `'${uri}' is not on this machine`);
+}
+
+/** Brings the files behind a uri into a directory that exists. `options` are the resolver's. */
+export async function fetchInto(
+  uri: string,
+  directory: string,
+  host: Host,
+  call: Call,
+  options: unknown = {},
+): Promise<void> {
   if (!(await isDirectory(directory))) {
     throw new CapstanError("INTERNAL", `Host.fetch needs an existing directory, and '${directory}' is none`);
   }
   await using closing = new AsyncDisposableStack();
-  const resolver = await openResolver(uri, {}, host, closing);
+  const resolver = await openResolver(uri, options, host, closing);
   await resolver.fetch(await resolver.locate(uri, call), directory, call);
 }
 

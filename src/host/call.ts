@@ -1,5 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { type Call, CapstanError, type Log, type Parameters, type Principal } from "../contracts/index.ts";
+import {
+  type Call,
+  type CallRecord,
+  CapstanError,
+  type Log,
+  type Parameters,
+  type Principal,
+} from "../contracts/index.ts";
 
 export interface CallOptions {
   readonly requestId: string;
@@ -15,6 +22,7 @@ export interface CallOptions {
 
 /** A {@link Call} and the two ends it can come to. */
 export interface CallScope extends Call {
+  readonly record: CallRecord;
   /** The caller does not want the answer any more. */
   cancel(reason: string): void;
   /** The work is done: timers are cleared. */
@@ -56,6 +64,7 @@ class RequestCall implements CallScope {
   readonly priority: number | undefined;
   readonly principal: Principal | undefined;
   readonly deadline: number | undefined;
+  readonly record: CallRecord = {};
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
 

@@ -43,7 +43,8 @@ export class ModelDataPlane implements DataPlane {
     request: InferRequest,
     call: Call,
   ): Promise<ModelResponse> {
-    return this.#work(model, version, call, (generation) => execute(generation, request, call));
+    const run = (generation: Generation) => execute(generation, request, call);
+    return this.#work(model, version, call, run, sessionOf(request));
   }
 
   async *inferStream(
@@ -53,7 +54,8 @@ export class ModelDataPlane implements DataPlane {
     call: Call,
   ): AsyncGenerator<ModelResponse> {
     if (this.streams(model, version)) {
-      yield* this.#stream(model, version, call, (generation) => answers(generation, request, call));
+      const run = (generation: Generation) => answers(generation, request, call);
+      yield* this.#stream(model, version, call, run, sessionOf(request));
     } else yield await this.infer(model, version, request, call);
   }
 
@@ -62,14 +64,19 @@ export class ModelDataPlane implements DataPlane {
   }
 
   chat(model: string, version: string | undefined, request: ChatRequest, call: Call): AsyncGenerator<Part> {
-    return this.#stream(model, version, call, (generation) => {
-      return languageModel(generation).streamTokens(request, call);
-    });
+    const run = (generation: Generation) => languageModel(generation).streamTokens(request, call);
+    return this.#stream(model, version, call, run, request.session);
   }
 
   embed(model: string, version: string | undefined, texts: readonly string[], call: Call) {
     return this.#capability(model, version, call, "does not make embeddings", (llm) => {
       return llm.embed?.(texts, call);
+    });
+  }
+
+  tokenize(model: string, version: string | undefined, text: string, call: Call) {
+    return this.#capability(model, version, call, "does not tell its tokens", (llm) => {
+      return llm.tokenize?.(text, call);
     });
   }
 
@@ -93,7 +100,9 @@ export class ModelDataPlane implements DataPlane {
       .filter(({ runtime }) => runtime.llm !== undefined)
       .map(({ spec }) => spec.name);
     return [...new Set(names)].sort().map((name) => {
-      return { name, version: this.#parts.registry.find(name).spec.version };
+      const { spec, runtime } = this.#parts.registry.find(name);
+      const inputs = runtime.llm?.inputs;
+      return { name, version: spec.version, ...(inputs === undefined ? {} : { inputs }) };
     });
   }
 
@@ -154,9 +163,11 @@ export class ModelDataPlane implements DataPlane {
     version: string | undefined,
     call: Call,
     run: (generation: Generation) => Promise<T>,
+    session?: string,
   ): Promise<T> {
-    const generation = this.#parts.registry.find(model, version).acquire();
+    const generation = this.#parts.registry.find(model, version, session ?? callerOf(call)).acquire();
     const started = performance.now();
+    noteModel(call, generation);
     let admitted = false;
     try {
       if (generation.admission) admitted = await admit(generation, generation.admission, call);
@@ -166,7 +177,7 @@ export class ModelDataPlane implements DataPlane {
     } catch (error) {
       throw this.#failed(generation, started, error);
     } finally {
-      if (admitted) generation.admission!.leave();
+      if (admitted) generation.admission!.leave(call);
       generation.release();
     }
   }
@@ -177,9 +188,11 @@ export class ModelDataPlane implements DataPlane {
     version: string | undefined,
     call: Call,
     run: (generation: Generation) => AsyncIterable<T>,
+    session?: string,
   ): AsyncGenerator<T> {
-    const generation = this.#parts.registry.find(model, version).acquire();
+    const generation = this.#parts.registry.find(model, version, session ?? callerOf(call)).acquire();
     const started = performance.now();
+    noteModel(call, generation);
     let admitted = false;
     try {
       if (generation.admission) admitted = await admit(generation, generation.admission, call);
@@ -188,7 +201,7 @@ export class ModelDataPlane implements DataPlane {
     } catch (error) {
       throw this.#failed(generation, started, error);
     } finally {
-      if (admitted) generation.admission!.leave();
+      if (admitted) generation.admission!.leave(call);
       generation.release();
     }
   }
@@ -209,6 +222,19 @@ export class ModelDataPlane implements DataPlane {
     generation.statistics.failed(performance.now() - started);
     return toCapstanError(thrown);
   }
+}
+
+/** Who a canary's share is told by, where there is no conversation. */
+const callerOf = ({ principal, requestId }: Call): string => principal?.id ?? requestId;
+
+function sessionOf({ parameters }: InferRequest): string | undefined {
+  return typeof parameters.session_id === "string" ? parameters.session_id : undefined;
+}
+
+function noteModel({ record }: Call, { spec }: Generation): void {
+  if (record === undefined) return;
+  record.model = spec.name;
+  record.version = spec.version;
 }
 
 function languageModel({ runtime, spec }: Generation): CapLLM {

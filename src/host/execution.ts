@@ -23,17 +23,39 @@ export async function execute(
   const checked = checkRequest(generation.runtime, request);
   const prepared = performance.now();
   throwIfOver(call);
-  const response = await generation.runtime.infer(checked, call);
+  const rows = rowsOf(checked, generation.runtime.inputs);
+  const response = await cachedRun(generation, checked, rows, call);
   throwIfOver(call);
   const inferred = performance.now();
   const finished = finish(generation, checked, response);
-  generation.statistics.executed({
-    rows: rowsOf(checked, generation.runtime.inputs),
+  generation.statistics.computed({
+    rows,
     inputMs: prepared - started,
     inferMs: inferred - prepared,
     outputMs: performance.now() - inferred,
   });
   return finished;
+}
+
+/** Kept, where the model's settings ask for that. */
+async function cachedRun(generation: Generation, request: InferRequest, rows: number, call: Call) {
+  if (generation.cache === undefined) return run(generation, request, rows, call);
+  const started = performance.now();
+  const { response, hit } = await generation.cache.answer(generation.id, request, call, (shared) =>
+    run(generation, request, rows, shared),
+  );
+  generation.statistics.cached(hit, performance.now() - started);
+  if (call.record !== undefined) call.record.cache = hit ? "hit" : "miss";
+  return response;
+}
+
+/** Together with others where the model's settings say so. */
+async function run(generation: Generation, request: InferRequest, rows: number, call: Call) {
+  if (generation.batcher !== undefined) return generation.batcher.run(request, call);
+  const started = performance.now();
+  const response = await generation.runtime.infer(request, call);
+  generation.statistics.ran(rows, performance.now() - started);
+  return response;
 }
 
 function finish(generation: Generation, request: InferRequest, response: InferResponse): ModelResponse {

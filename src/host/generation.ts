@@ -1,6 +1,8 @@
-import type { ModelSpec, Runtime } from "../contracts/index.ts";
+import type { InferRequest, InferResponse, ModelSpec, Runtime } from "../contracts/index.ts";
 import type { ModelSettings } from "../settings/model.ts";
 import type { Admission } from "./admission.ts";
+import type { Batcher } from "./batching/batcher.ts";
+import type { ResponseCache } from "./response-cache.ts";
 import type { Statistics } from "./statistics.ts";
 
 /** What a loaded model version is made of. */
@@ -13,6 +15,10 @@ export interface GenerationParts {
   readonly statistics: Statistics;
   /** Absent: every request is let in at once. */
   readonly admission?: Admission | undefined;
+  /** Absent: each request is a run of its own. */
+  readonly batcher?: Batcher<InferRequest, InferResponse> | undefined;
+  /** Absent: answers are not kept. */
+  readonly cache?: ResponseCache | undefined;
   /** What else goes when the generation does, such as fetched files. */
   readonly resources: AsyncDisposableStack;
 }
@@ -25,12 +31,16 @@ let lastId = 0;
  */
 export class Generation {
   readonly id = ++lastId;
+  /** Milliseconds since the epoch. */
+  readonly loadedAt = Date.now();
   readonly spec: ModelSpec;
   readonly settings: ModelSettings;
   readonly raw: Readonly<Record<string, unknown>>;
   readonly runtime: Runtime;
   readonly statistics: Statistics;
   readonly admission: Admission | undefined;
+  readonly batcher: Batcher<InferRequest, InferResponse> | undefined;
+  readonly cache: ResponseCache | undefined;
   readonly #resources: AsyncDisposableStack;
   #leases = 0;
   #idle: (() => void) | undefined;
@@ -43,6 +53,8 @@ export class Generation {
     this.runtime = parts.runtime;
     this.statistics = parts.statistics;
     this.admission = parts.admission;
+    this.batcher = parts.batcher;
+    this.cache = parts.cache;
     this.#resources = parts.resources;
   }
 

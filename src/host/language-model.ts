@@ -16,11 +16,19 @@ export interface Target {
  */
 export function chooseName(plane: DataPlane, named: string | undefined, defaultModel: string | null): string {
   const name = named ?? defaultModel;
-  if (name !== null) return name;
   const names = plane.languageModels().map((model) => model.name);
+  if (name !== null) return names.includes(name) ? name : withoutOwner(name, names);
   if (names.length === 1) return names[0]!;
   const have = names.length === 0 ? "no language model is loaded" : `there are ${names.join(", ")}`;
   throw invalid(`'model' is missing, and ${have}: name one, or set default_model`, { param: "model" });
+}
+
+const OWNER_AND_NAME = /^[A-Za-z0-9][\w.-]*\/([\w.-]+)$/;
+
+/** Hugging Face and vLLM name a model `owner/name`; names here have no slash. */
+function withoutOwner(name: string, names: readonly string[]): string {
+  const last = OWNER_AND_NAME.exec(name)?.[1];
+  return last !== undefined && names.includes(last) ? last : name;
 }
 
 /** @throws CapstanError NOT_FOUND, NOT_READY, or UNSUPPORTED for a model that is no language model. */

@@ -7,28 +7,48 @@ import {
 } from "../contracts/index.ts";
 import type { ModelSettings } from "../settings/model.ts";
 import { Admission } from "./admission.ts";
-import { absoluteUri, materialise } from "./artifacts.ts";
-import { runCases } from "./cases.ts";
+import { absoluteUri, materialise, pathOf } from "./artifacts.ts";
+import { inferenceBatcher } from "./batching/inference.ts";
+import type { ArtifactCache } from "./cache/artifact-cache.ts";
 import { Generation } from "./generation.ts";
+import type { Placement } from "./isolation/placement.ts";
+import type { RememberingModel } from "./memory/memories.ts";
 import type { ModelGraph } from "./model-graph.ts";
-import { parseOptions, splitExtra } from "./options.ts";
+import { splitExtra } from "./options.ts";
 import { applyOverride } from "./override.ts";
-import { PluginHost } from "./plugin-host.ts";
+import { type LanguageModelLayer, PluginHost } from "./plugin-host.ts";
 import { loadPlugin } from "./plugins.ts";
 import type { ModelRegistry } from "./registry.ts";
 import type { Candidate } from "./repository.ts";
+import type { ResponseCache } from "./response-cache.ts";
 import type { DataPlane } from "./types.ts";
+import { loadWarm } from "./warm-up.ts";
+
+export interface LoaderParts {
+  readonly registry: ModelRegistry;
+  readonly graph: ModelGraph;
+  readonly plane: () => DataPlane;
+  /** Keeps what resolvers fetch. */
+  readonly artifacts: ArtifactCache;
+  /** Put around every language model, innermost first. */
+  readonly layers?: readonly LanguageModelLayer[];
+  /**
+   * Looks whether the memory that a model's settings name can be had.
+   * @throws CapstanError LOAD_FAILED
+   */
+  readonly checkMemory?: (model: RememberingModel, folder: string, file: string) => Promise<void>;
+  /** Threads a model may get; 0 for none. */
+  readonly parallelWorkers?: number;
+  /** Keeps the answers of models whose settings say `cache_enabled`; absent: none are kept. */
+  readonly cache?: ResponseCache | undefined;
+}
 
 /** Makes a generation out of what a scan found: fetch, load, run the folder's own cases. */
 export class Loader {
-  readonly #registry: ModelRegistry;
-  readonly #graph: ModelGraph;
-  readonly #plane: () => DataPlane;
+  readonly #parts: LoaderParts;
 
-  constructor(registry: ModelRegistry, graph: ModelGraph, plane: () => DataPlane) {
-    this.#registry = registry;
-    this.#graph = graph;
-    this.#plane = plane;
+  constructor(parts: LoaderParts) {
+    this.#parts = parts;
   }
 
   /**
@@ -59,49 +79,69 @@ export class Loader {
     resources: AsyncDisposableStack,
     call: Call,
   ): Promise<Generation> {
+    const { name, version } = candidate;
+    const { memory } = settings.parameters.extra;
+    if (memory !== undefined)
+      await this.#parts.checkMemory?.({ name, memory }, candidate.folder, candidate.file);
     const host = new PluginHost({
-      model: candidate.name,
-      graph: this.#graph,
-      plane: this.#plane,
+      folder: candidate.folder,
+      model: { name, version, extra: settings.parameters.extra, maxBatchSize: settings.max_batch_size },
+      layers: this.#parts.layers ?? [],
+      graph: this.#parts.graph,
+      plane: this.#parts.plane,
       resources,
+      parallelWorkers: this.#parts.parallelWorkers ?? 0,
+      log: call.log,
     });
     const { source, options, admission: limits } = splitExtra(settings.parameters.extra);
     const described = describe(candidate, settings);
     const spec =
-      plugin.uri === "address" ? described : await withArtifact(described, source, host, resources, call);
-    const runtime = resources.use(
-      await plugin.load(
-        spec,
-        parseOptions(plugin.options, options, `${candidate.file}: parameters.extra`),
-        host,
-        call,
-      ),
-    );
-    await runCases(candidate.folder, runtime, call);
+      plugin.uri === "address"
+        ? described
+        : await this.#withArtifact(described, candidate, source, host, resources, call);
+    const place = `${candidate.file}: parameters.extra`;
+    const implementation = { name: settings.implementation, plugin, options, place };
+    const warmUp = {
+      load: (placement?: Placement) => host.load(implementation, spec, call, placement),
+      open: host.placement.kind === "here" && host.placement.open,
+      folder: candidate.folder,
+      parallelWorkers: this.#parts.parallelWorkers ?? 0,
+    };
+    const runtime = resources.use(await loadWarm(warmUp, call));
     call.signal.throwIfAborted();
-    const statistics = this.#registry.statistics(spec.name, spec.version);
+    const { located, sourceKey, decided } = candidate;
+    if (located !== undefined && !decided) await this.#parts.artifacts.remember(sourceKey!, located);
+    const statistics = this.#parts.registry.statistics(spec.name, spec.version);
     const raw = candidate.raw ?? {};
     const admission = limits && new Admission(limits);
-    const parts = { spec, settings, raw, runtime, statistics, admission };
+    const batcher = inferenceBatcher(runtime, settings, statistics);
+    const cache = settings.cache_enabled && runtime.llm === undefined ? this.#parts.cache : undefined;
+    const parts = { spec, settings, raw, runtime, statistics, admission, batcher, cache };
     return new Generation({ ...parts, resources });
+  }
+
+  async #withArtifact(
+    spec: ModelSpec,
+    { located, sourceKey }: Candidate,
+    source: unknown,
+    host: PluginHost,
+    resources: AsyncDisposableStack,
+    call: Call,
+  ): Promise<ModelSpec> {
+    if (spec.uri === undefined) return spec;
+    const uri = absoluteUri(spec.uri, spec.folder);
+    if (located === undefined) return { ...spec, artifact: await pathOf(uri, source, call) };
+    const found = { uri, key: sourceKey!, located };
+    const artifact = await materialise(found, this.#parts.artifacts, source, host, resources, call);
+    await host.fetched(artifact);
+    return { ...spec, artifact };
   }
 }
 
 function describe({ name, version, folder }: Candidate, settings: ModelSettings): ModelSpec {
-  const { inputs, outputs, platform } = settings;
-  return { name, version, folder, inputs, outputs, platform, uri: settings.parameters.uri };
-}
-
-async function withArtifact(
-  spec: ModelSpec,
-  source: unknown,
-  host: PluginHost,
-  resources: AsyncDisposableStack,
-  call: Call,
-): Promise<ModelSpec> {
-  if (spec.uri === undefined) return spec;
-  const artifact = await materialise(absoluteUri(spec.uri, spec.folder), source, host, resources, call);
-  return { ...spec, artifact };
+  const { inputs, outputs, platform, parameters } = settings;
+  const remembers = parameters.extra.memory !== undefined;
+  return { name, version, folder, inputs, outputs, platform, uri: parameters.uri, remembers };
 }
 
 function tuned(settings: ModelSettings, config: string | undefined, plugin: RuntimePlugin): ModelSettings {

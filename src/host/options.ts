@@ -1,6 +1,5 @@
 import { CapstanError, type ErrorCode, type OptionsIssue, type OptionsSchema } from "../contracts/index.ts";
 import { milliseconds } from "../settings/fields.ts";
-import { LATER_MODEL_KEYS } from "../settings/later.ts";
 import type { ModelSettings } from "../settings/model.ts";
 import { type Finding, keyText } from "../settings/problems.ts";
 import { strictFindings } from "../settings/validate.ts";
@@ -65,13 +64,7 @@ function ownersByKey(owners: readonly OptionsOwner[]): Map<string, string> {
 /** What is wrong with a plugin's options; paths start at the options themselves. */
 export function optionFindings(schema: OptionsSchema<unknown>, value: unknown): Finding[] {
   const result = schema.safeParse(value ?? {});
-  return result.success ? [] : strictFindings(result.error.issues, schema).map(explainLater);
-}
-
-function explainLater(finding: Finding): Finding {
-  const key = String(finding.path[0]);
-  if (finding.path.length !== 1 || !LATER_MODEL_KEYS.includes(key)) return finding;
-  return { ...finding, message: "is not supported by this version of the server; remove it" };
+  return result.success ? [] : strictFindings(result.error.issues, schema);
 }
 
 /**
@@ -99,14 +92,18 @@ export interface SplitExtra {
   readonly reload: "swap" | "recreate";
   /** Absent: the model takes every request at once. */
   readonly admission?: AdmissionLimits;
+  readonly memory: ModelSettings["parameters"]["extra"]["memory"];
+  readonly canary: ModelSettings["parameters"]["extra"]["canary"];
+  readonly isolation: ModelSettings["parameters"]["extra"]["isolation"];
+  readonly workers: number | undefined;
   /** The options of the runtime and its adapter. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
 /** Takes the host's own keys out of `parameters.extra`. */
 export function splitExtra(extra: ModelSettings["parameters"]["extra"]): SplitExtra {
-  const { source = {}, reload = "swap", admission, ...options } = extra;
+  const { source = {}, reload = "swap", admission, memory, canary, isolation, workers, ...options } = extra;
   const { poll: _, trust_code: __, ...resolver } = source;
   const limits = admission && { ...admission, timeout: milliseconds(admission.timeout) };
-  return { source: resolver, reload, admission: limits, options };
+  return { source: resolver, reload, admission: limits, memory, canary, isolation, workers, options };
 }

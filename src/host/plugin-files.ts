@@ -1,6 +1,6 @@
 import type { Dirent } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { createRequire, registerHooks } from "node:module";
+import { createRequire, type ResolveFnOutput, type ResolveHookSync, registerHooks } from "node:module";
 import { extname, join, parse } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -61,9 +61,24 @@ export function hookPluginImports(): void {
         return nextResolve(specifier.slice(FROM_MODEL.length), { ...context, conditions: IMPORT_CONDITIONS });
       }
       const own = Object.hasOwn(OWN_MODULES, specifier) ? OWN_MODULES[specifier] : undefined;
-      return nextResolve(own ?? specifier, context);
+      return own === undefined ? orOurs(specifier, context, nextResolve) : nextResolve(own, context);
     },
   });
+}
+
+/** A package of the plugin's own, else one that the server has, such as zod. */
+function orOurs(...[specifier, context, next]: Parameters<ResolveHookSync>): ResolveFnOutput {
+  try {
+    return next(specifier, context);
+  } catch (missing) {
+    if ((missing as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND" || /^[./#]/.test(specifier))
+      throw missing;
+    try {
+      return next(specifier, { ...context, parentURL: import.meta.url });
+    } catch {
+      throw missing;
+    }
+  }
 }
 
 /**

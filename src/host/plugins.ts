@@ -9,7 +9,6 @@ import {
   type ResolverPlugin,
   type RuntimePlugin,
 } from "../contracts/index.ts";
-import { LATER_PLUGINS } from "../settings/later.ts";
 import { hint } from "../settings/nearest.ts";
 import { builtInFiles, hookPluginImports, type PluginKind, packageFile } from "./plugin-files.ts";
 
@@ -25,6 +24,21 @@ export interface Plugins {
 
 const cache = new Map<string, Promise<unknown>>();
 
+/** Other names of plugins that come with the server: what others call the same thing. */
+const ALIASES: Partial<Record<PluginKind, Readonly<Record<string, string>>>> = {
+  adapter: { crewai: "crew" },
+};
+
+/** Names that stand for another of {@link builtInNames}. */
+export function aliases(kind: PluginKind): string[] {
+  return Object.keys(ALIASES[kind] ?? {});
+}
+
+function withoutAlias(kind: PluginKind, name: string): string {
+  const known = ALIASES[kind] ?? {};
+  return Object.hasOwn(known, name) ? known[name]! : name;
+}
+
 /** Names of the plugins that come with the server, sorted. */
 export async function builtInNames(kind: PluginKind): Promise<string[]> {
   return [...(await builtInFiles(kind)).keys()];
@@ -37,9 +51,10 @@ export async function builtInNames(kind: PluginKind): Promise<string[]> {
  */
 export async function loadPlugin<K extends PluginKind>(
   kind: K,
-  name: string,
+  asked: string,
   fromFolder: string,
 ): Promise<Plugins[K]> {
+  const name = withoutAlias(kind, asked);
   const builtIn = (await builtInFiles(kind)).get(name);
   const url = builtIn ?? (await externalFile(kind, name, fromFolder));
   const key = `${kind} ${url}`;
@@ -66,8 +81,6 @@ async function externalFile(kind: PluginKind, name: string, fromFolder: string):
 async function notFound(kind: PluginKind, name: string, fromFolder: string): Promise<string> {
   const names = await builtInNames(kind);
   const known = names.length === 0 ? "" : ` This server has ${names.join(", ")}.`;
-  if (LATER_PLUGINS.includes(name))
-    return `The ${kind} '${name}' is not part of this version of the server.${known}`;
   const advice = `A package from npm is looked for from ${fromFolder}: npm install ${name}`;
   return `There is no ${kind} '${name}'${hint(name, names) || "."}${known} ${advice}`;
 }

@@ -5,7 +5,10 @@ import type { ModelRegistry } from "./registry.ts";
 import type { Candidate } from "./repository.ts";
 import type { Slot } from "./slot.ts";
 import { Slots } from "./slots.ts";
-import type { IndexEntry, RepositoryControl } from "./types.ts";
+import { CanaryControl } from "./sources/canary-control.ts";
+import type { Decisions } from "./sources/decisions.ts";
+import type { Sources } from "./sources/sources.ts";
+import type { IndexEntry, ModelDetails, RepositoryControl } from "./types.ts";
 import { compareVersions } from "./versions.ts";
 
 /** How long a changed folder must stay the same before it is loaded. */
@@ -24,6 +27,9 @@ export interface ReconcilerParts {
   readonly readiness: "all" | "settled";
   /** Told of every finished load. */
   loaded(model: string, succeeded: boolean): void;
+  /** What the folders stand for whose artifacts lie in registries, and what people decided about them. */
+  readonly sources: Pick<Sources, "apply" | "look" | "revision">;
+  readonly decisions: Decisions;
 }
 
 /**
@@ -39,6 +45,7 @@ export class Reconciler implements RepositoryControl {
   readonly #closing = new AbortController();
   #atStart: readonly Slot[] | undefined;
   #rescan: NodeJS.Timeout | undefined;
+  readonly #canaries = new CanaryControl();
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
@@ -58,9 +65,20 @@ export class Reconciler implements RepositoryControl {
   async reconcile(): Promise<void> {
     if (this.#closing.signal.aborted) return;
     await this.#scan();
+    await this.#watchCanaries();
     for (const slot of this.#slots.all()) {
       if (slot.present && slot.changed && !slot.settle()) this.#rescanSoon();
       else void this.#advance(slot);
+    }
+  }
+
+  /** A canary beyond its limits is taken back, and not tried again until it is another revision. */
+  async #watchCanaries(): Promise<void> {
+    for (const { candidate, reason } of this.#canaries.beyond(this.#slots.all(), this.#parts.registry)) {
+      const fields = { model: candidate.name, version: candidate.version };
+      this.#parts.log.warn(fields, `canary taken back: ${reason}`);
+      await this.#parts.decisions.stopCanary(candidate.name, candidate.located!.revision);
+      await this.#scan();
     }
   }
 
@@ -86,6 +104,8 @@ export class Reconciler implements RepositoryControl {
   }
 
   async load(model: string, config: string | undefined, call: Call): Promise<void> {
+    await this.#parts.sources.look({ model });
+    await this.#parts.decisions.wanted(model, true);
     await this.#scan();
     const slots = this.#present(model);
     await Promise.all(slots.map((slot) => slot.inTurn(() => this.#loadNow(slot, config, call))));
@@ -94,7 +114,61 @@ export class Reconciler implements RepositoryControl {
   async unload(model: string): Promise<void> {
     const slots = this.#present(model);
     for (const slot of slots) slot.wanted = false;
+    await this.#parts.decisions.wanted(model, false);
     await Promise.all(slots.map((slot) => this.#advance(slot)));
+  }
+
+  details(): readonly ModelDetails[] {
+    return this.index().map((entry) => {
+      const slot = this.#slots.named(entry.name).find(({ version }) => version === entry.version);
+      return { ...entry, ...slot?.details() };
+    });
+  }
+
+  async rollback(model: string, call: Call): Promise<void> {
+    await this.#decide(model, call, async (candidate) => {
+      const from = await this.#parts.sources.revision(candidate);
+      await this.#parts.decisions.rollback(candidate, from ?? candidate.located?.revision ?? "");
+    });
+  }
+
+  async pin(model: string, version: string | undefined, call: Call): Promise<void> {
+    await this.#decide(model, call, (candidate) => this.#parts.decisions.pin(candidate, version, call));
+  }
+
+  async unpin(model: string, call: Call): Promise<void> {
+    await this.#decide(model, call, () => this.#parts.decisions.unpin(model));
+  }
+
+  async notify(changed: {
+    readonly model?: string | undefined;
+    readonly uri?: string | undefined;
+  }): Promise<void> {
+    if (await this.#parts.sources.look(changed)) return this.reconcile();
+    const what = changed.uri === undefined ? `model '${changed.model}'` : `uri '${changed.uri}'`;
+    throw new CapstanError("NOT_FOUND", `Nothing here comes from a registry for the ${what}`);
+  }
+
+  /** Writes a decision down and carries it out; one that cannot be carried out is taken back. */
+  async #decide(model: string, call: Call, decide: (candidate: Candidate) => Promise<void>): Promise<void> {
+    const { decisions } = this.#parts;
+    const before = await decisions.of(model);
+    const serving = this.#present(model).find(({ generation, candidate }) => generation && !candidate.canary);
+    const slot = serving ?? this.#present(model)[0]!;
+    await decide(slot.candidate);
+    await this.#scan();
+    const slots = this.#slots.named(model).filter(({ present }) => present);
+    for (const each of slots) if (each.failure) each.refusedFingerprint = undefined;
+    await Promise.all(slots.map((each) => each.inTurn(() => this.#carryOut(each, call))));
+    const failure = slots.find(({ failure: fault }) => fault !== undefined)?.failure;
+    if (failure === undefined) return;
+    await decisions.change(model, () => before);
+    await this.reconcile();
+    throw failure;
+  }
+
+  async #carryOut(slot: Slot, call: Call): Promise<void> {
+    if (slot.wanted && slot.changed) await this.#tryLoad(slot, call);
   }
 
   /** Stops looking, retires every generation, and resolves when the last one is disposed. */
@@ -112,7 +186,11 @@ export class Reconciler implements RepositoryControl {
   }
 
   #scan(): Promise<void> {
-    return this.#scans(async () => this.#slots.update(await this.#parts.scan()));
+    return this.#scans(async () => {
+      const candidates = await this.#parts.sources.apply(await this.#parts.scan());
+      this.#slots.update(candidates);
+      this.#parts.registry.setCanaries(this.#canaries.shares(candidates));
+    });
   }
 
   #rescanSoon(): void {
@@ -171,8 +249,10 @@ export class Reconciler implements RepositoryControl {
 
   #refuse(slot: Slot, failure: CapstanError, fingerprint: string): void {
     slot.failure = failure;
-    // A fault of a registry or the network passes: the next look tries again.
-    slot.refusedFingerprint = failure.code === "UPSTREAM" ? undefined : fingerprint;
+    // A fault of a registry or the network passes: it is tried again.
+    const passes = failure.code === "UPSTREAM" || failure.code === "NOT_READY";
+    slot.refusedFingerprint = passes ? undefined : fingerprint;
+    if (passes) slot.postpone();
     this.#parts.loaded(slot.name, false);
     const fields = {
       model: slot.name,

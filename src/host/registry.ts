@@ -1,6 +1,7 @@
 import { CapstanError } from "../contracts/index.ts";
 import type { InferenceRow } from "../telemetry/metrics.ts";
 import type { Generation } from "./generation.ts";
+import { type Canary, inShare } from "./sources/canary.ts";
 import { Statistics } from "./statistics.ts";
 import { compareVersions } from "./versions.ts";
 
@@ -12,12 +13,18 @@ interface Served {
   newest: Generation;
 }
 
+/** The version that gets a share of the requests which name none. */
+export interface Share extends Canary {
+  readonly version: string;
+}
+
 /**
  * The generations that are being served: what a request looks up. Publishing replaces a pointer, so a
  * request sees the old generation or the new one and never neither.
  */
 export class ModelRegistry {
   readonly #models = new Map<string, Served>();
+  readonly #canaries = new Map<string, Share>();
   readonly #statistics = new Map<string, Statistics>();
   readonly #absence: Absence;
 
@@ -31,7 +38,7 @@ export class ModelRegistry {
     const versions = this.#models.get(name)?.versions ?? new Map<string, Generation>();
     const replaced = versions.get(version);
     versions.set(version, generation);
-    this.#models.set(name, { versions, newest: newestOf(versions) });
+    this.#models.set(name, { versions, newest: this.#newestOf(name, versions) });
     return replaced;
   }
 
@@ -42,16 +49,30 @@ export class ModelRegistry {
     if (served?.versions.get(version) !== generation) return;
     served.versions.delete(version);
     if (served.versions.size === 0) this.#models.delete(name);
-    else served.newest = newestOf(served.versions);
+    else served.newest = this.#newestOf(name, served.versions);
+  }
+
+  /** The canaries there are, by the names of their models; every other version is not one. */
+  setCanaries(canaries: ReadonlyMap<string, Share>): void {
+    this.#canaries.clear();
+    for (const [name, share] of canaries) this.#canaries.set(name, share);
+    for (const [name, served] of this.#models) served.newest = this.#newestOf(name, served.versions);
+  }
+
+  canary(name: string): Share | undefined {
+    return this.#canaries.get(name);
   }
 
   /**
-   * The generation a request goes to; version absent or "" means the newest.
+   * The generation a request goes to; version absent or "" means the newest, or its canary for those in its share.
+   * @param sticky stands for the caller: who was in the share stays in it.
    * @throws CapstanError NOT_FOUND, or NOT_READY for a model that is known and not served.
    */
-  find(name: string, version?: string): Generation {
+  find(name: string, version?: string, sticky?: string): Generation {
     const served = this.#models.get(name);
-    const found = version ? served?.versions.get(version) : served?.newest;
+    const found = version
+      ? served?.versions.get(version)
+      : (this.#tried(name, served, sticky) ?? served?.newest);
     if (found !== undefined) return found;
     throw this.#missing(name, version);
   }
@@ -87,6 +108,22 @@ export class ModelRegistry {
     this.#statistics.delete(JSON.stringify([name, version]));
   }
 
+  #tried(name: string, served: Served | undefined, sticky: string | undefined): Generation | undefined {
+    const canary = sticky === undefined || this.#canaries.size === 0 ? undefined : this.#canaries.get(name);
+    if (canary === undefined || !inShare(sticky!, canary.weight)) return undefined;
+    return served?.versions.get(canary.version);
+  }
+
+  /** A canary is not the newest, unless it is the only one. */
+  #newestOf(name: string, versions: ReadonlyMap<string, Generation>): Generation {
+    const canary = this.#canaries.get(name)?.version;
+    const [newest] = [...versions.values()].sort((a, b) => {
+      const last = Number(a.spec.version === canary) - Number(b.spec.version === canary);
+      return last || compareVersions(b.spec.version, a.spec.version);
+    });
+    return newest!;
+  }
+
   #missing(name: string, version: string | undefined): CapstanError {
     const which = version ? `Model '${name}' version '${version}'` : `Model '${name}'`;
     const reason = this.#absence(name, version || undefined);
@@ -95,9 +132,4 @@ export class ModelRegistry {
     const hint = versions.length > 0 ? `; it has ${versions.join(", ")}` : "";
     return new CapstanError("NOT_FOUND", `${which} is not found${hint}`);
   }
-}
-
-function newestOf(versions: ReadonlyMap<string, Generation>): Generation {
-  const [newest] = [...versions.values()].sort((a, b) => compareVersions(b.spec.version, a.spec.version));
-  return newest!;
 }

@@ -1,16 +1,23 @@
-import { glob, stat } from "node:fs/promises";
-import { basename, isAbsolute, join, relative, resolve, sep } from "node:path";
-import { CapstanError } from "../contracts/index.ts";
+import { stat } from "node:fs/promises";
+import { basename, isAbsolute, join, relative, resolve } from "node:path";
+import { CapstanError, type Located } from "../contracts/index.ts";
 import { locate } from "../settings/document.ts";
 import type { Environment } from "../settings/interpolate.ts";
-import { type ModelFile, modelFromEnvironment, readModelSettings } from "../settings/load-model.ts";
+import {
+  type ModelFile,
+  modelFromEnvironment,
+  modelFromValue,
+  readModelSettings,
+} from "../settings/load-model.ts";
 import { resolveImplementation } from "../settings/mlserver-implementations.ts";
 import type { ModelSettings } from "../settings/model.ts";
 import { type Finding, formatProblem, isError, type Problem, shortPath } from "../settings/problems.ts";
 import { CASES_FILE } from "./cases.ts";
+import { codeFiles } from "./code-files.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { type Folder, foldersBelow } from "./folders.ts";
 import { localPath, schemeOf } from "./local-path.ts";
+import type { Canary } from "./sources/canary.ts";
 
 export const MODEL_FILE = "model-settings.json";
 
@@ -25,7 +32,7 @@ export interface Candidate {
   readonly name: string;
   readonly version: string;
   /** With MLServer's names replaced; absent when there is an `error`. */
-  readonly settings?: ModelSettings;
+  readonly settings?: ModelSettings | undefined;
   /** As written, variables not replaced: what may be shown. */
   readonly raw?: Readonly<Record<string, unknown>>;
   /** Warnings, and the errors that `error` is made of. */
@@ -33,6 +40,18 @@ export interface Candidate {
   readonly error?: CapstanError;
   /** Changes when the settings or a local file of the artifact do. */
   readonly fingerprint: string;
+  /** A person's decision to serve it or not; absent: none was made. */
+  readonly wanted?: boolean;
+  /** What its uri stands for, where a resolver brings the artifact. */
+  readonly located?: Located;
+  /** By what the cache knows its source. */
+  readonly sourceKey?: string;
+  /** A person chose this version; the source may say another. */
+  readonly decided?: boolean;
+  /** Shown beside it while it serves. */
+  readonly note?: string | undefined;
+  /** A second version that gets a share of the requests. */
+  readonly canary?: Canary;
 }
 
 /**
@@ -53,6 +72,14 @@ export async function scanRepository(root: string, env: Environment): Promise<Ca
       found.push(await candidate(top, model.path, read, version));
   }
   return withoutDuplicates(found, top);
+}
+
+/** The one candidate of settings that have no file; their paths start at `folder`. */
+export async function onlyModel(
+  value: Readonly<Record<string, unknown>>,
+  folder: string,
+): Promise<readonly Candidate[]> {
+  return [await candidate(folder, folder, modelFromValue(value, folder), undefined)];
 }
 
 async function modelFolders(root: string): Promise<Folder[]> {
@@ -179,14 +206,9 @@ function nameFault(name: string): string | undefined {
 async function watchedPaths(settings: ModelSettings | undefined, folder: string): Promise<string[]> {
   const uri = settings?.parameters.uri;
   const artifact = uri === undefined ? undefined : localPath(uri, folder);
-  const code = await Array.fromAsync(glob(CODE_FILES, { cwd: folder, exclude: isIgnored }));
-  const beside = [CASES_FILE, ...code].map((file) => join(folder, file));
+  const beside = [join(folder, CASES_FILE), ...(await codeFiles(folder))];
   return artifact === undefined ? beside : [artifact, ...beside];
 }
-
-const CODE_FILES = "**/*.{ts,mts,cts,js,mjs,cjs}";
-const isIgnored = (path: string) =>
-  path.split(sep).some((part) => part.startsWith(".") || part === "node_modules");
 
 function withoutDuplicates(candidates: readonly Candidate[], root: string): Candidate[] {
   const first = new Map<string, Candidate>();

@@ -2,7 +2,10 @@ import pLimit from "p-limit";
 import type { CapstanError } from "../contracts/index.ts";
 import type { Generation } from "./generation.ts";
 import type { Candidate } from "./repository.ts";
-import type { IndexEntry, ModelState } from "./types.ts";
+import type { IndexEntry, ModelDetails, ModelState } from "./types.ts";
+
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 5 * 60 * 1000;
 
 /** One model version, or one broken folder, that the reconciler looks after. */
 export class Slot {
@@ -24,6 +27,9 @@ export class Slot {
   /** A revision that does not load is not tried again until it changes. */
   refusedFingerprint: string | undefined;
   seenFingerprint: string | undefined;
+  /** After a fault of a registry or the network: when it is tried again, in milliseconds since the epoch. */
+  #retryAt = 0;
+  #faults = 0;
   /** One step at a time for each model. */
   readonly inTurn = pLimit(1);
 
@@ -51,7 +57,14 @@ export class Slot {
   /** True when the folder as it is now was neither loaded nor refused yet. */
   get changed(): boolean {
     const { fingerprint } = this.candidate;
-    return fingerprint !== this.servedFingerprint && fingerprint !== this.refusedFingerprint;
+    if (fingerprint === this.servedFingerprint || fingerprint === this.refusedFingerprint) return false;
+    return Date.now() >= this.#retryAt;
+  }
+
+  /** What cannot be had now is tried again, later each time. */
+  postpone(): void {
+    this.#retryAt = Date.now() + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#faults);
+    this.#faults += 1;
   }
 
   /** True when two scans in a row saw the same files, so that nobody is still writing them. */
@@ -66,6 +79,8 @@ export class Slot {
     this.servedFingerprint = fingerprint;
     this.refusedFingerprint = undefined;
     this.failure = undefined;
+    this.#retryAt = 0;
+    this.#faults = 0;
     this.everLoaded = true;
   }
 
@@ -81,12 +96,25 @@ export class Slot {
     return { name: this.name, version: this.version, state: this.#state(), reason: this.reason() };
   }
 
+  details(): Omit<ModelDetails, keyof IndexEntry> {
+    const { located, raw, note, canary } = this.candidate;
+    const { uri } = (raw?.parameters ?? {}) as { uri?: string };
+    return {
+      uri,
+      revision: located?.revision,
+      loadedAt: this.generation?.loadedAt,
+      generation: this.generation?.id,
+      note,
+      canaryWeight: canary?.weight,
+    };
+  }
+
   reason(): string {
     if (this.failure !== undefined) {
       const kept = this.generation === undefined ? "" : "; the previous load is still serving";
       return `${this.failure.message}${kept}`;
     }
-    if (this.generation !== undefined) return "";
+    if (this.generation !== undefined) return this.candidate.note ?? "";
     if (this.loading) return "loading";
     if (!this.present) return "removed from the repository";
     return this.wanted ? "waiting to be loaded" : "unloaded";

@@ -50,10 +50,11 @@ export class Slots {
   #claim(key: string, candidate: Candidate): void {
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = new Slot(candidate, this.#wantedAtFirst);
+      slot = new Slot(candidate, candidate.wanted ?? this.#wantedAtFirst);
       this.#slots.set(key, slot);
     }
     slot.candidate = candidate;
+    slot.wanted = candidate.wanted ?? slot.wanted;
     slot.present = true;
   }
 

@@ -13,8 +13,8 @@ function add(target: Counter, ms: number): void {
 
 const frozen = (source: Counter): DurationCount => ({ count: source.count, ns: source.ns });
 
-/** How long the parts of one execution took, in milliseconds. */
-export interface ExecutionTimes {
+/** How long the parts of one request took, in milliseconds. */
+export interface RequestTimes {
   readonly rows: number;
   readonly inputMs: number;
   readonly inferMs: number;
@@ -59,16 +59,26 @@ export class Statistics {
     add(this.#stats.queue, ms);
   }
 
-  executed(times: ExecutionTimes): void {
-    this.#executions += 1;
+  /** A request that was answered; its run may have served others, too. */
+  computed(times: RequestTimes): void {
     this.#rows += times.rows;
     add(this.#stats.compute_input, times.inputMs);
     add(this.#stats.compute_infer, times.inferMs);
     add(this.#stats.compute_output, times.outputMs);
-    const batch = this.#batch(times.rows);
-    add(batch.input, times.inputMs);
-    add(batch.infer, times.inferMs);
-    add(batch.output, times.outputMs);
+  }
+
+  /** One run of the model. */
+  ran(rows: number, inferMs: number): void {
+    this.#executions += 1;
+    const batch = this.#batch(rows);
+    add(batch.input, 0);
+    add(batch.infer, inferMs);
+    add(batch.output, 0);
+  }
+
+  /** A request to a model whose answers are kept. */
+  cached(hit: boolean, ms: number): void {
+    add(hit ? this.#stats.cache_hit : this.#stats.cache_miss, ms);
   }
 
   get counts(): { readonly succeeded: number; readonly failed: number } {

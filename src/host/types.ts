@@ -1,4 +1,5 @@
 import type {
+  ApplicationInput,
   Call,
   ChatRequest,
   InferRequest,
@@ -88,6 +89,15 @@ export type ModelConfig = Readonly<Record<string, unknown>> & {
   readonly max_batch_size: number;
 };
 
+/** A language model as the transports list it. */
+export interface LanguageModelEntry {
+  readonly name: string;
+  /** The version that answers. */
+  readonly version: string;
+  /** Present on an application that takes values by name. */
+  readonly inputs?: readonly ApplicationInput[];
+}
+
 /**
  * Where every transport ends. `version` absent or "" means the newest loaded one.
  * Every method throws CapstanError: NOT_FOUND for an unknown model or version, NOT_READY for one that is
@@ -117,6 +127,8 @@ export interface DataPlane {
     texts: readonly string[],
     call: Call,
   ): Promise<Float32Array[]>;
+  /** The ids of a text's tokens, as the model counts them. */
+  tokenize(model: string, version: string | undefined, text: string, call: Call): Promise<readonly number[]>;
   /** A route of a model's upstream that has no contract of its own. */
   passthrough(
     model: string,
@@ -125,8 +137,8 @@ export interface DataPlane {
     body: unknown,
     call: Call,
   ): Promise<Response>;
-  /** The loaded language models, each with the version that answers, in order of their names. */
-  languageModels(): readonly { readonly name: string; readonly version: string }[];
+  /** The loaded language models in order of their names. */
+  languageModels(): readonly LanguageModelEntry[];
   signature(model: string, version: string | undefined): readonly TensorSpec[] | undefined;
   serverMetadata(): ServerMetadata;
   serverReady(): boolean;
@@ -148,4 +160,30 @@ export interface RepositoryControl {
   load(model: string, config: string | undefined, call: Call): Promise<void>;
   /** Stops serving all versions; what is in flight is answered first. */
   unload(model: string, call: Call): Promise<void>;
+  /** More of each entry than the V2 index has. */
+  details(): readonly ModelDetails[];
+  /**
+   * The version before serves again, until the alias moves.
+   * @throws CapstanError NOT_FOUND when there is none, UNSUPPORTED for a model that is of no registry.
+   */
+  rollback(model: string, call: Call): Promise<void>;
+  /** Stays on a version, the one that serves when none is named, until {@link unpin}. */
+  pin(model: string, version: string | undefined, call: Call): Promise<void>;
+  unpin(model: string, call: Call): Promise<void>;
+  /** Asks the registry now. @throws CapstanError NOT_FOUND when nothing here is of that model or uri. */
+  notify(changed: { readonly model?: string | undefined; readonly uri?: string | undefined }): Promise<void>;
+}
+
+/** A model version as an administrator sees it. */
+export interface ModelDetails extends IndexEntry {
+  /** As written in the settings. */
+  readonly uri?: string | undefined;
+  readonly revision?: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly loadedAt?: number | undefined;
+  readonly generation?: number | undefined;
+  /** `pinned` or `rolled back`, or why the registry is not followed. */
+  readonly note?: string | undefined;
+  /** Per cent of the requests that name no version. */
+  readonly canaryWeight?: number | undefined;
 }

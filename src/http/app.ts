@@ -3,7 +3,8 @@ import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type Context, Hono } from "hono";
 import { CapstanError } from "../contracts/index.ts";
-import { checkLocalCaller } from "../host/local-caller.ts";
+import { checkAdministrator } from "../host/access.ts";
+import { authenticate } from "./authenticate.ts";
 import { Exchange } from "./exchange.ts";
 import { hotRoutes } from "./hot-routes.ts";
 import type { HttpParts } from "./parts.ts";
@@ -82,7 +83,8 @@ async function answerTo(
   observe(exchange);
   for (const name in headers) response.setHeader(name, headers[name]!);
   try {
-    if (route.guarded) checkLocalCaller(exchange);
+    if (parts.access !== undefined) await authenticate(exchange, parts.access);
+    if (route.guarded) checkAdministrator(parts.access, exchange);
     await route.handle(exchange);
   } catch (error) {
     await sendError(exchange, error);

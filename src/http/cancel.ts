@@ -9,6 +9,6 @@ export const cancelRoutes: Route[] = [{ method: "POST", path: "/v2/cancel/:reque
 /** The calls of others are as unknown as those that never were. */
 function cancel(x: Exchange): Promise<void> {
   const id = x.params.request!;
-  if (x.parts.running.cancel(id, x.address)) return sendJson(x, 200, { cancelled: true });
+  if (x.parts.running.cancel(id, x.owner)) return sendJson(x, 200, { cancelled: true });
   throw new CapstanError("NOT_FOUND", `No request ${JSON.stringify(id)} of yours is under way`);
 }

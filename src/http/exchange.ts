@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Log, Parameters } from "../contracts/index.ts";
+import type { Log, Parameters, Principal } from "../contracts/index.ts";
 import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
 import type { Caller } from "../host/local-caller.ts";
 import type { HttpParts } from "./parts.ts";
@@ -15,6 +15,9 @@ export class Exchange implements Caller, RunningCall {
   readonly parts: HttpParts;
   readonly requestId: string;
   readonly started = performance.now();
+  /** Whose the request is; known where access control asks for a key. */
+  principal: Principal | undefined;
+  #release: (() => void) | undefined;
   #scope: CallScope | undefined;
 
   constructor(
@@ -35,6 +38,11 @@ export class Exchange implements Caller, RunningCall {
   header(name: string): string | undefined {
     const value = this.request.headers[name];
     return Array.isArray(value) ? value[0] : value;
+  }
+
+  /** Who may cancel it, and read what it left behind: without access control, whoever has the same address. */
+  get owner(): string {
+    return this.principal?.id ?? this.address;
   }
 
   get address(): string {
@@ -60,8 +68,10 @@ export class Exchange implements Caller, RunningCall {
         log: this.parts.log,
         parameters,
         header: (name) => this.header(name),
+        ...(this.principal && { principal: this.principal }),
       });
       this.parts.running.add(this);
+      if (this.principal) this.#release = this.parts.access?.hold(this.principal, (why) => this.cancel(why));
     }
     return this.#scope;
   }
@@ -75,6 +85,7 @@ export class Exchange implements Caller, RunningCall {
   close(): void {
     if (!this.response.writableFinished) this.#scope?.cancel("The client closed the connection");
     this.#scope?.end();
+    this.#release?.();
     this.parts.running.delete(this);
   }
 }

@@ -28,7 +28,7 @@ const parameterFields = {
 };
 const parametersSchema = z.looseObject(parameterFields);
 
-const bodySchema = z.looseObject({
+export const bodySchema = z.looseObject({
   id: optional(text()),
   text_input: text(),
   parameters: optional(z.record(z.string(), z.unknown(), "must be an object")),

@@ -1,5 +1,4 @@
-import { type FinishReason, invalid, type Part, type Usage } from "../contracts/index.ts";
-import { foldParts } from "../host/completion.ts";
+import { type FinishReason, foldParts, invalid, type Part, type Usage } from "../contracts/index.ts";
 import { type Target, targetOf } from "../host/language-model.ts";
 import { encodeInferResponse } from "../v2/index.ts";
 import { readBody } from "./body.ts";
@@ -29,12 +28,12 @@ async function generate(x: Exchange): Promise<void> {
   if (asked.stream)
     throw invalid("'stream' is for generate_stream: this route answers once", { param: "stream" });
   const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
-  const started = performance.now();
+  const headers = answerHeaders(x, target);
   const { choices, usage } = await foldParts(partsOf(x, target, asked));
   const { text, reason, logprobs } = choices[0]!;
   const details = asked.details ? { details: { ...detailsOf(reason, usage), logprobs } } : {};
-  const answer = { ...namesOf(target, asked), text_output: text, ...details };
-  return sendJson(x, 200, answer, answerHeaders(x, target, performance.now() - started));
+  const answer = { ...namesOf(x, target, asked), text_output: text, ...details };
+  return sendJson(x, 200, answer, headers());
 }
 
 async function generateStream(x: Exchange): Promise<void> {
@@ -42,7 +41,7 @@ async function generateStream(x: Exchange): Promise<void> {
   if (fields === undefined) return sendEvents(x, inferEvents(x, bytes), {});
   const asked = readGenerate(x, fields);
   const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
-  const events = textEvents(partsOf(x, target, asked), namesOf(target, asked), asked.details);
+  const events = textEvents(partsOf(x, target, asked), () => namesOf(x, target, asked), asked.details);
   return sendEvents(x, events, { headers: answerHeaders(x, target) });
 }
 
@@ -66,8 +65,9 @@ export function partsOf(x: Exchange, { name, version }: Target, asked: GenerateR
   return x.parts.plane.chat(name, version, asked.request, x.call(asked.parameters));
 }
 
-function namesOf({ name, answering }: Target, { id }: GenerateRequest) {
-  return { ...(id === undefined ? {} : { id }), model_name: name, model_version: answering };
+function namesOf(x: Exchange, { name, answering }: Target, { id }: GenerateRequest) {
+  const model_version = x.call().record.version ?? answering;
+  return { ...(id === undefined ? {} : { id }), model_name: name, model_version };
 }
 
 function detailsOf(reason: FinishReason, { inputTokens, outputTokens }: Usage) {
@@ -77,14 +77,14 @@ function detailsOf(reason: FinishReason, { inputTokens, outputTokens }: Usage) {
 /** The pieces concatenate to the answer; the one with the details is empty. */
 async function* textEvents(
   parts: AsyncIterable<Part>,
-  names: object,
+  names: () => object,
   details: boolean,
 ): AsyncGenerator<string> {
   for await (const part of parts) {
     if (part.choice !== 0) continue;
-    if (part.type === "text") yield sseData({ ...names, text_output: part.text });
+    if (part.type === "text") yield sseData({ ...names(), text_output: part.text });
     if (part.type === "finish" && details) {
-      yield sseData({ ...names, text_output: "", details: detailsOf(part.reason, part.usage) });
+      yield sseData({ ...names(), text_output: "", details: detailsOf(part.reason, part.usage) });
     }
   }
 }

@@ -20,8 +20,8 @@ export function hotRoutes(
     .map((route) => ({ route, pattern: patternOf(prefix + route.path) }));
   return ({ method, url = "" }) => {
     for (const { route, pattern } of hot) {
-      const params = method === route.method ? pattern.exec(url)?.groups : undefined;
-      if (params !== undefined) return { route, params };
+      const match = method === route.method ? pattern.exec(url) : null;
+      if (match !== null) return { route, params: match.groups ?? {} };
     }
     return undefined;
   };

@@ -18,14 +18,18 @@ export function chooseModel({ parts }: Exchange, named: string | undefined): Tar
 }
 
 /**
- * What every answer of a language model says of itself.
- * @param modelMs how long the model took; the rest of the time so far is the server's overhead.
+ * What every answer of a language model says of itself. Ask for it before the model is asked, and call the result
+ * when its answer is there: the time between is the model's, the rest of the request the server's overhead.
  */
-export function answerHeaders(x: Exchange, target: Target, modelMs = 0): Headers {
-  const overhead = performance.now() - x.started - modelMs;
-  return {
-    "x-capstan-model-version": target.answering,
-    "x-capstan-overhead-ms": Math.max(0, overhead).toFixed(2),
+export function answerHeaders(x: Exchange, target: Target): () => Headers {
+  const asked = performance.now();
+  return () => {
+    const { version, cache } = x.call().record;
+    return {
+      "x-capstan-model-version": version ?? target.answering,
+      "x-capstan-overhead-ms": (asked - x.started).toFixed(2),
+      ...(cache === undefined ? {} : { "x-capstan-cache": cache }),
+    };
   };
 }
 

@@ -1,4 +1,7 @@
 import type { Log } from "../contracts/index.ts";
+import type { Access } from "../host/access.ts";
+import type { Conversations } from "../host/memory/memories.ts";
+import type { BrowserStreams } from "../host/streams/index.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -7,11 +10,16 @@ import type { RunningCalls } from "./running.ts";
 /** What the HTTP routes are made of. */
 export interface HttpParts {
   readonly plane: DataPlane;
+  /** Absent: everybody may call. */
+  readonly access?: Access | undefined;
   readonly repository: RepositoryControl;
   readonly metrics: Metrics;
   readonly settings: ServerSettings;
   readonly log: Log;
   readonly running: RunningCalls;
+  readonly streams: BrowserStreams;
+  /** Absent: no model remembers anything. */
+  readonly memories?: Conversations;
   /** True once the server is stopping: connections are closed after their answer. */
   readonly stopping: () => boolean;
 }

@@ -7,7 +7,7 @@ export interface Route {
   readonly method: Method;
   /** Hono's pattern. Also the label of the route in metrics. */
   readonly path: string;
-  /** Changes what is served: only for callers that {@link checkLocalCaller} accepts. */
+  /** Changes what is served: only for callers that {@link checkAdministrator} accepts. */
   readonly guarded?: boolean;
   /** Asked for so often that it is found before the router is asked: see hot-routes.ts. */
   readonly hot?: boolean;

@@ -1,8 +1,8 @@
 /** Work under way for one request. */
 export interface RunningCall {
   readonly requestId: string;
-  /** Address of the caller. Without access control this is what tells one caller from another. */
-  readonly address: string;
+  /** Who asked for it. */
+  readonly owner: string;
   cancel(reason: string): void;
 }
 
@@ -18,9 +18,9 @@ export class RunningCalls {
     this.#calls.delete(call);
   }
 
-  /** Cancels what has this request id and belongs to the caller at `address`; false when there is nothing. */
-  cancel(requestId: string, address: string): boolean {
-    const own = [...this.#calls].filter((call) => call.requestId === requestId && call.address === address);
+  /** Cancels what has this request id and belongs to `owner`; false when there is nothing. */
+  cancel(requestId: string, owner: string): boolean {
+    const own = [...this.#calls].filter((call) => call.requestId === requestId && call.owner === owner);
     for (const call of own) call.cancel("The caller cancelled the request");
     return own.length > 0;
   }

@@ -9,8 +9,8 @@ export function sseData(value: unknown): string {
 }
 
 export interface EventOptions {
-  /** Of the answer, beside those that every stream has. */
-  readonly headers?: Headers;
+  /** Of the answer, beside those that every stream has; asked when the first event is there. */
+  readonly headers?: () => Headers;
   /** The last events after an error; absent: one event with the error in the form of the route's protocol. */
   readonly failure?: (error: CapstanError) => string;
 }
@@ -22,7 +22,7 @@ export interface EventOptions {
 export async function sendEvents(
   x: Exchange,
   events: AsyncIterable<string>,
-  { headers = {}, failure = (error) => sseData(errorBody(x, error)) }: EventOptions,
+  { headers = noHeaders, failure = (error) => sseData(errorBody(x, error)) }: EventOptions,
 ): Promise<void> {
   using stream = new EventStream(x, headers);
   try {
@@ -34,15 +34,16 @@ export async function sendEvents(
   stream.end();
 }
 
+const noHeaders = (): Headers => ({});
 const COMMENT = ": ping\n\n";
 
 /** The answer of an exchange as a stream of events. Its head goes out together with the first event. */
 class EventStream {
   readonly #exchange: Exchange;
-  readonly #headers: Headers;
+  readonly #headers: () => Headers;
   #heartbeat: NodeJS.Timeout | undefined;
 
-  constructor(exchange: Exchange, headers: Headers) {
+  constructor(exchange: Exchange, headers: () => Headers) {
     this.#exchange = exchange;
     this.#headers = headers;
   }
@@ -83,7 +84,7 @@ class EventStream {
       "x-accel-buffering": "no",
       "x-request-id": requestId,
       ...(parts.stopping() ? { connection: "close" } : {}),
-      ...this.#headers,
+      ...this.#headers(),
     });
     const { stream_heartbeat: every } = parts.settings;
     if (every > 0) this.#heartbeat = setInterval(() => this.#ping(), every).unref();

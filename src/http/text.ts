@@ -1,6 +1,14 @@
 import { z } from "zod";
-import { CapstanError, type ChatRequest, type Part, type Usage } from "../contracts/index.ts";
-import { CompletionFold, foldParts } from "../host/completion.ts";
+import {
+  CapstanError,
+  type ChatRequest,
+  CompletionFold,
+  foldParts,
+  invalid,
+  type Part,
+  type Usage,
+} from "../contracts/index.ts";
+import type { Target } from "../host/language-model.ts";
 import type { Exchange } from "./exchange.ts";
 import { metricsRoutes } from "./health.ts";
 import { checkFields, readJsonObject } from "./json-body.ts";
@@ -21,47 +29,57 @@ export function textRoutes(metrics: string | null): Route[] {
   ];
 }
 
-const schema = z.looseObject({
+export const textSchema = z.looseObject({
   ...samplingFields,
   model: optional(text().min(1, "must not be empty")),
   prompt: text(),
   max_new_tokens: optional(whole()),
-  max_length: z
-    .undefined("counts the prompt, too, which is not possible here: give max_new_tokens")
-    .nullish(),
+  max_length: optional(whole()),
   n: oneAnswer(),
   stream: optional(truth()),
 });
-type Body = z.output<typeof schema>;
+type Body = z.output<typeof textSchema>;
 
-const OWN = Object.keys(schema.shape);
+const OWN = Object.keys(textSchema.shape);
 
 /** Text in, text out: the prompt is continued as it is. */
 async function generate(x: Exchange, streams: boolean): Promise<void> {
-  const body = checkFields(schema, await readJsonObject(x));
+  const body = checkFields(textSchema, await readJsonObject(x));
   const target = chooseModel(x, body.model);
-  const request = requestOf(body, sessionOf(x));
-  const started = performance.now();
+  const request = requestOf(body, await newTokens(x, target, body), sessionOf(x));
+  const headers = answerHeaders(x, target);
   const parts = x.parts.plane.chat(target.name, target.version, request, x.call());
-  if (body.stream ?? streams) return sendEvents(x, events(parts), { headers: answerHeaders(x, target) });
+  if (body.stream ?? streams) return sendEvents(x, events(parts), { headers });
   const { choices, usage } = await foldParts(parts);
   const { text: output, reason } = choices[0]!;
   const answer = {
     model: target.name,
-    model_version: target.answering,
+    model_version: x.call().record.version ?? target.answering,
     output,
     generated_text: body.prompt + output,
     prompt: body.prompt,
-    cached: false,
+    cached: x.call().record.cache === "hit",
     finish_reason: reason,
     usage: usageBody(usage),
   };
-  return sendJson(x, 200, answer, answerHeaders(x, target, performance.now() - started));
+  return sendJson(x, 200, answer, headers());
 }
 
-function requestOf(body: Body, session: string | undefined): ChatRequest {
-  const { prompt, max_new_tokens } = body;
-  return { prompt, sampling: samplingOf(body, max_new_tokens), session, extra: extraOf(body, OWN) };
+function requestOf(body: Body, maxTokens: number | undefined, session: string | undefined): ChatRequest {
+  const { prompt } = body;
+  return { prompt, sampling: samplingOf(body, maxTokens), session, extra: extraOf(body, OWN) };
+}
+
+/** `max_length` counts the prompt as well, so the model is asked how long that is. */
+async function newTokens(x: Exchange, { name, version }: Target, body: Body): Promise<number | undefined> {
+  const { prompt, max_new_tokens, max_length } = body;
+  if (max_length === undefined) return max_new_tokens;
+  if (max_new_tokens !== undefined)
+    throw invalid("Give max_new_tokens or max_length, not both", { param: "max_length" });
+  const { length } = await x.parts.plane.tokenize(name, version, prompt, x.call());
+  if (length < max_length) return max_length - length;
+  const message = `'max_length' is ${max_length}, and the prompt alone has ${length} tokens: give max_new_tokens`;
+  throw invalid(message, { param: "max_length" });
 }
 
 async function* events(parts: AsyncIterable<Part>): AsyncGenerator<string> {

@@ -1,4 +1,5 @@
 import { CapstanError, type InferRequest } from "../contracts/index.ts";
+import { withSession } from "../host/session-parameter.ts";
 import { checkModelName, decodeInferRequest, encodeInferResponse } from "../v2/index.ts";
 import { readBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
@@ -55,7 +56,8 @@ async function infer(x: Exchange): Promise<void> {
 /** An inference request out of a body that was read. */
 export function inferRequestOf(x: Exchange, body: Buffer): InferRequest {
   const signature = x.parts.plane.signature(modelOf(x), x.params.version);
-  return decodeInferRequest(body, x.header(HEADER_LENGTH), signature);
+  const request = decodeInferRequest(body, x.header(HEADER_LENGTH), signature);
+  return withSession(request, x.header("x-session-id"));
 }
 
 /** Answers an inference request out of a body that was read. */

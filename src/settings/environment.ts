@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parseEnv } from "node:util";
+import { isPath } from "./gateway-environment.ts";
 import type { Environment } from "./interpolate.ts";
-import { LATER_SERVER_KEYS, LATER_VARIABLE_MESSAGE, LATER_VARIABLES } from "./later.ts";
 import { hint, nearest } from "./nearest.ts";
 import { type Problem, SettingsError } from "./problems.ts";
 import { serverSettingsSchema } from "./server.ts";
+import { KEYS_WITHOUT_EFFECT } from "./without-effect.ts";
 
 const OWN_PREFIX = "CAPSTAN_";
 /** Weakest first. */
@@ -37,7 +38,7 @@ export async function readEnvironment(cwd: string, env: Environment): Promise<En
 }
 
 /** Settings that variables give, weakest first: the bare names, then `MLSERVER_*`, then `CAPSTAN_*`. */
-export function environmentSettings(env: Environment): Setting[] {
+export function environmentSettings(env: Environment, cwd: string): Setting[] {
   const prefixed = PREFIXES.flatMap((prefix) =>
     Object.keys(env).flatMap((variable) => {
       const path = variable.startsWith(prefix) ? fieldPath(variable.slice(prefix.length)) : undefined;
@@ -46,12 +47,12 @@ export function environmentSettings(env: Environment): Setting[] {
       return [{ path, value: decoded(text), from: variable }];
     }),
   );
-  return [...bareSettings(env), ...prefixed];
+  return [...bareSettings(env, cwd), ...prefixed];
 }
 
 const FIELDS: readonly string[] = [
   ...Object.keys(serverSettingsSchema.shape).filter((key) => key !== "$schema"),
-  ...Object.keys(LATER_SERVER_KEYS),
+  ...Object.keys(KEYS_WITHOUT_EFFECT),
 ];
 
 /** `TLS__CERT` is the field `cert` of `tls`. */
@@ -74,13 +75,18 @@ function decoded(text: string): unknown {
 }
 
 /** The names that LLM gateways are started with. They are common words, so only fitting values count. */
-function bareSettings({ HOST, PORT, LOG_LEVEL, METRICS_ENABLED, DEFAULT_MODEL }: Environment): Setting[] {
+function bareSettings(env: Environment, cwd: string): Setting[] {
+  const { HOST, PORT, LOG_LEVEL, METRICS_ENABLED, MODEL_NAME, DEFAULT_MODEL, DATABASE_URL, REDIS_URL } = env;
   const settings: Setting[] = [];
-  const set = (key: string, value: unknown, from: string) => settings.push({ path: [key], value, from });
+  const set = (key: string, value: unknown, from: string) =>
+    settings.push({ path: key.split("."), value, from });
   if (HOST && (isIP(HOST) !== 0 || HOST === "localhost")) set("host", HOST, "HOST");
   if (PORT && !isServiceLink(PORT)) set("http_port", PORT, "PORT");
   if (LOG_LEVEL) set("log_level", LOG_LEVEL, "LOG_LEVEL");
   if (/^(false|0|no|off)$/i.test(METRICS_ENABLED ?? "")) set("metrics_endpoint", null, "METRICS_ENABLED");
+  if (MODEL_NAME && !isPath(MODEL_NAME, cwd)) set("default_model", basename(MODEL_NAME), "MODEL_NAME");
+  if (DATABASE_URL) set("auth.database_url", DATABASE_URL, "DATABASE_URL");
+  if (REDIS_URL) set("redis_url", REDIS_URL, "REDIS_URL");
   if (DEFAULT_MODEL) set("default_model", DEFAULT_MODEL, "DEFAULT_MODEL");
   return settings;
 }
@@ -96,10 +102,13 @@ export function unknownVariables(env: Environment): Problem[] {
 /** Kubernetes adds these for every service. */
 const SERVICE_VARIABLE = /_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP|SCTP)(_|$)|$)/;
 
+/** Read where they are used: they stand in no settings. */
+const SECRETS: readonly string[] = ["CAPSTAN_ADMIN_KEY"];
+
 function unknownMessage(variable: string, text: string): string | undefined {
-  if (LATER_VARIABLES.includes(variable)) return LATER_VARIABLE_MESSAGE;
   const prefix = PREFIXES.find((start) => variable.startsWith(start));
-  if (prefix === undefined || variable.startsWith("MLSERVER_MODEL_")) return undefined;
+  if (prefix === undefined || SECRETS.includes(variable) || variable.startsWith("MLSERVER_MODEL_"))
+    return undefined;
   const name = variable.slice(prefix.length);
   if (isServiceLink(text)) return `is the address of a Kubernetes service and not used as a setting`;
   if (fieldPath(name) !== undefined) return undefined;

@@ -46,6 +46,15 @@ export const durationText = () =>
 /** Text such as "30s", read as milliseconds. */
 export const duration = () => durationText().transform(milliseconds);
 
+const AGE_HELP = 'must be a time with its unit, such as "30m", "12h" or "90d"';
+
+/** How old a record may get, read as milliseconds: no timer runs so long, so there is no longest. */
+export const age = () =>
+  z
+    .string(AGE_HELP)
+    .refine((text) => DURATION.test(text), AGE_HELP)
+    .transform(milliseconds);
+
 /** Milliseconds of a text that {@link durationText} accepted. */
 export function milliseconds(text: string): number {
   return ms(text as ms.StringValue);

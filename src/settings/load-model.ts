@@ -39,6 +39,11 @@ export function modelFromEnvironment(env: Environment, folder: string): ModelFil
   return checked(emptyDocument(`${folder}/model-settings.json`), env);
 }
 
+/** Settings that have no file: their paths start at `folder`. */
+export function modelFromValue(value: Readonly<Record<string, unknown>>, folder: string): ModelFile {
+  return checked({ ...emptyDocument(`${folder}/model-settings.json`), value }, {});
+}
+
 function checked(document: SettingsDocument, env: Environment): ModelFile {
   const written = { raw: document.value, document };
   if (document.problems.some(isError)) return { ...written, problems: document.problems };
@@ -90,12 +95,10 @@ const NO_PYTHON =
   'has no effect: Python environments are not loaded; run the model in a Python server and use the "remote" implementation';
 
 /** Faults that only show in what the fields mean. */
-function meaningFindings({ cache_enabled, parameters }: ModelSettings): Finding[] {
+function meaningFindings({ parameters }: ModelSettings): Finding[] {
   const findings: Finding[] = [];
   const warn = (path: readonly string[], message: string) =>
     findings.push({ path, message, severity: "warning" });
-  if (cache_enabled)
-    warn(["cache_enabled"], "has no effect in this version of the server: there is no response cache");
   for (const key of ["environment_tarball", "environment_path"] as const) {
     if (parameters[key] !== undefined) warn(["parameters", key], NO_PYTHON);
   }

@@ -3,8 +3,8 @@ import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { emptyDocument, locate, readDocument, type SettingsDocument } from "./document.ts";
 import { environmentSettings, readEnvironment, type Setting, unknownVariables } from "./environment.ts";
+import { type GatewayModel, gatewayModel } from "./gateway-environment.ts";
 import { type Environment, interpolate } from "./interpolate.ts";
-import { LATER_SERVER_KEYS } from "./later.ts";
 import {
   byPlace,
   type Finding,
@@ -16,6 +16,7 @@ import {
 } from "./problems.ts";
 import { type ServerSettings, serverSettingsSchema } from "./server.ts";
 import { keysAt, type Validated, validate } from "./validate.ts";
+import { KEYS_WITHOUT_EFFECT } from "./without-effect.ts";
 
 export const SERVER_FILE = "settings.json";
 
@@ -38,6 +39,8 @@ export interface LoadedServer {
   /** For each key that is not at its default, who gives it: the one that counts first. */
   readonly sources: Readonly<Record<string, readonly string[]>>;
   readonly warnings: readonly Problem[];
+  /** The one model that is served when variables describe it and no folder is given. */
+  readonly model?: GatewayModel;
   /** The environment together with the `.env` file: what model settings are read with. */
   readonly env: Environment;
 }
@@ -51,7 +54,7 @@ export async function loadServerSettings(from: ServerSources): Promise<LoadedSer
   const document = await settingsDocument(from);
   if (document.problems.some(isError)) throw new SettingsError(document.problems, from.cwd);
   const { value, findings: missing } = interpolate(document.value, env);
-  const given = [...environmentSettings(env), ...flagSettings(from.flags)];
+  const given = [...environmentSettings(env, from.cwd), ...flagSettings(from.flags)];
   const { merged, origins } = merge(value as Record<string, unknown>, given);
   const { data, findings } = check(merged);
   const found = [
@@ -60,6 +63,7 @@ export async function loadServerSettings(from: ServerSources): Promise<LoadedSer
   ];
   const problems = [...document.problems, ...found, ...unknownVariables(env)].sort(byPlace);
   if (data === undefined || problems.some(isError)) throw new SettingsError(problems, from.cwd);
+  const model = Object.hasOwn(merged, "model_repository_root") ? undefined : gatewayModel(env, from.cwd);
   const isFromFile = (key: string) => Object.hasOwn(document.value, key) && !origins.has(key);
   return {
     settings: withPaths(data, (key) => (isFromFile(key) ? dirname(document.file) : from.cwd)),
@@ -68,13 +72,14 @@ export async function loadServerSettings(from: ServerSources): Promise<LoadedSer
     sources: sourcesOf(document, origins, from.cwd),
     warnings: problems,
     env,
+    ...(model === undefined ? {} : { model }),
   };
 }
 
 function check(merged: Readonly<Record<string, unknown>>): Validated<ServerSettings> {
-  const { data, findings } = validate(serverSettingsSchema, withoutLater(merged));
+  const { data, findings } = validate(serverSettingsSchema, inForce(merged));
   const meaning = data === undefined ? [] : meaningFindings(data);
-  return { data, findings: [...laterFindings(merged), ...findings, ...meaning] };
+  return { data, findings: [...findingsWithoutEffect(merged), ...findings, ...meaning] };
 }
 
 /** The settings file alone, as written; a document without keys when there is none. */
@@ -126,29 +131,17 @@ function placed(finding: Finding, document: SettingsDocument, origins: Origins):
   return { file: origin, key: keyText(finding.path), message: finding.message, severity: finding.severity };
 }
 
-function laterFindings(merged: Readonly<Record<string, unknown>>): Finding[] {
-  return Object.keys(merged)
-    .filter((key) => Object.hasOwn(LATER_SERVER_KEYS, key))
-    .flatMap((key) => laterFinding(key, merged[key]));
+function findingsWithoutEffect(merged: Readonly<Record<string, unknown>>): Finding[] {
+  const isOff = (value: unknown) => value === null || value === false || value === "false";
+  return Object.entries(merged)
+    .filter(([key, value]) => Object.hasOwn(KEYS_WITHOUT_EFFECT, key) && !isOff(value))
+    .map(([key]) => ({ path: [key], message: KEYS_WITHOUT_EFFECT[key]!, severity: "warning" as const }));
 }
 
-/** A server that was asked for access control must not run without it. */
-function laterFinding(key: string, value: unknown): Finding[] {
-  const enabled = key === "auth" ? (value as { enabled?: unknown } | null)?.enabled : false;
-  if (isTrue(enabled)) {
-    const message =
-      "access control is not part of this version of the server, and it does not run open when asked for it; " +
-      "remove auth, and keep the server on 127.0.0.1 or behind a proxy that checks callers";
-    return [{ path: [key, "enabled"], message, severity: "error" }];
-  }
-  const off = value === null || value === false || value === "false";
-  return off ? [] : [{ path: [key], message: LATER_SERVER_KEYS[key]!, severity: "warning" }];
-}
-
-const isTrue = (value: unknown) => value === true || /^(true|1|yes|on)$/i.test(String(value));
-
-function withoutLater(merged: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(merged).filter(([key]) => !Object.hasOwn(LATER_SERVER_KEYS, key)));
+function inForce(merged: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(merged).filter(([key]) => !Object.hasOwn(KEYS_WITHOUT_EFFECT, key)),
+  );
 }
 
 function meaningFindings(settings: ServerSettings): Finding[] {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { DATATYPE_BYTES, type Datatype } from "../contracts/index.ts";
 import { decimal, durationText, flag, integer } from "./fields.ts";
+import { memorySettings } from "./server.ts";
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
@@ -34,6 +35,16 @@ const admission = z
   })
   .describe("How many requests a model takes at once.");
 
+const canary = z
+  .strictObject({
+    alias: z.string().min(1).describe("The alias of the version that is tried."),
+    weight: z.coerce.number().min(0).max(100).describe("Per cent of the requests that it gets."),
+    max_error_rate: z.coerce.number().min(0).max(1).optional().describe("Above it the canary is taken back."),
+    max_latency_ratio: z.coerce.number().positive().optional().describe("As many times the other's latency."),
+    min_requests: integer(1).prefault(20).describe("Before either limit counts."),
+  })
+  .describe("A second version that gets a share of the requests.");
+
 /** The keys of `parameters.extra` that are the host's own; all others are the plugin's. */
 export const hostExtraSchema = z.strictObject({
   source: source.optional(),
@@ -42,6 +53,16 @@ export const hostExtraSchema = z.strictObject({
     .optional()
     .describe("Whether the old version serves until the new one is loaded, or is removed first."),
   admission: admission.optional(),
+  memory: z
+    .union([z.string().min(1), memorySettings])
+    .optional()
+    .describe("Remembers conversations: a name of the server's memories, or one of its own."),
+  canary: canary.optional(),
+  isolation: z
+    .enum(["none", "thread", "process"])
+    .optional()
+    .describe("Where the model runs: with the server, on a thread, or in a process that can be killed."),
+  workers: integer(0).optional().describe("Threads the model runs on; 0 runs it with the server."),
 });
 
 const parameters = z.strictObject({

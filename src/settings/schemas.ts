@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { OptionsSchema } from "../contracts/index.ts";
-import { LATER_SERVER_KEYS } from "./later.ts";
 import { hostExtraSchema, modelSettingsSchema } from "./model.ts";
 import { serverSettingsSchema } from "./server.ts";
+import { KEYS_WITHOUT_EFFECT } from "./without-effect.ts";
 
 /** The part of a plugin that its settings depend on. */
 export interface PluginOptions {
@@ -27,7 +27,7 @@ function jsonSchema(schema: z.ZodType): JsonSchema {
 /** JSON Schema of settings.json. */
 export function serverJsonSchema(): JsonSchema {
   const schema = jsonSchema(serverSettingsSchema);
-  const later = Object.entries(LATER_SERVER_KEYS).map(([key, message]) => {
+  const later = Object.entries(KEYS_WITHOUT_EFFECT).map(([key, message]) => {
     return [key, { description: `This key ${message}.` }];
   });
   const properties = { ...(schema.properties as JsonSchema), ...Object.fromEntries(later) };

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { findPackageJSON } from "node:module";
 import { z } from "zod";
-import { duration, flag, integer, port } from "./fields.ts";
+import { age, duration, flag, integer, port } from "./fields.ts";
 
 const MIB = 1024 * 1024;
 
@@ -53,6 +53,50 @@ const tlsSettings = z.strictObject({
     .optional()
     .describe("PEM file; when given, clients must show a certificate of it."),
 });
+
+const authSettings = z.strictObject({
+  enabled: flag().prefault(false).describe("Asks every caller for a key."),
+  database_url: z
+    .string()
+    .min(1)
+    .default("sqlite:./capstan.db")
+    .describe("Keys, roles, usage and records: sqlite:path or postgres://..."),
+  open: z.array(z.string().startsWith("/")).optional().describe("Routes that need no key."),
+});
+
+const completionCacheSettings = z.strictObject({
+  store: z.enum(["memory", "sql", "redis"]).default("memory"),
+  ttl: age().prefault("1d"),
+  scope: z.enum(["shared", "key"]).default("shared").describe("Whether callers share answers."),
+  max_bytes: integer(1)
+    .prefault(64 * MIB)
+    .describe("Of the store in memory."),
+});
+
+const inferenceLogSettings = z.strictObject({
+  enabled: flag().prefault(false).describe("Writes a row for each request to the database."),
+  bodies: flag().prefault(false).describe("Keeps what was asked and answered, without secrets."),
+  retention: age().prefault("30d").describe("Older rows are deleted."),
+});
+
+const memoryWindow = z.strictObject({
+  turns: integer(1).optional().describe("Newest turns that are put before a message."),
+  tokens: integer(1).optional().describe("Newest turns that fit in so many tokens."),
+});
+
+/** One memory of conversations; keys not listed here are the store's. */
+export const memorySettings = z.looseObject({
+  store: z.string().min(1).describe("in-process, redis, sql, delta, or a plugin."),
+  window: memoryWindow.optional(),
+  on_error: z
+    .enum(["refuse", "forget"])
+    .optional()
+    .describe(
+      "Whether a request is refused while the store fails (the default), or answered without memory.",
+    ),
+});
+
+export type MemorySettings = z.infer<typeof memorySettings>;
 
 /**
  * settings.json. Names and defaults are MLServer's, except where docs say otherwise. Times are read as
@@ -132,6 +176,29 @@ export const serverSettingsSchema = z.strictObject({
     .prefault("15s")
     .describe('Time between the comments that keep a stream of events open; "0" for none.'),
   cache_dir: z.string().min(1).default("~/.cache/capstan").describe("Where fetched artifacts are kept."),
+  cache_max_bytes: integer(1)
+    .prefault(20 * 1024 * MIB)
+    .describe("Bytes of fetched artifacts that are kept."),
+  notify_secret: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("Signs calls of /v2/repository/notify; null refuses those that are not local."),
+  cache_enabled: flag().prefault(false).describe("Keeps answers of models whose settings say cache_enabled."),
+  cache_size: integer(1).prefault(100).describe("MiB of answers kept."),
+  redis_url: z.string().min(1).nullable().default(null).describe("Shared by the replicas of a server."),
+  on_redis_down: z
+    .enum(["local", "closed"])
+    .default("local")
+    .describe("Limits while Redis is away: each replica's own, or every limited request is refused."),
+  resume_grace: duration()
+    .prefault("15s")
+    .describe("How long a stream asked for with resume=1 waits for its client."),
+  auth: authSettings.prefault({}),
+  completion_cache: completionCacheSettings.nullable().default(null),
+  inference_log: inferenceLogSettings.prefault({}),
+  memory: z.record(z.string(), memorySettings).default({}).describe("Memories of conversations, by name."),
 });
 
 export type ServerSettings = z.infer<typeof serverSettingsSchema>;

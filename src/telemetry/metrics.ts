@@ -97,6 +97,31 @@ export class Metrics {
     });
   }
 
+  /** What is known of user code when it is asked for. */
+  watchUserCode(counts: {
+    readonly generations: number;
+    readonly failures: ReadonlyMap<string, number>;
+  }): void {
+    new Gauge({
+      name: "capstan_user_code_generations",
+      help: "User modules that are imported and not disposed",
+      registers: [this.registry],
+      collect() {
+        this.set(counts.generations);
+      },
+    });
+    new Counter({
+      name: "capstan_user_code_stray_errors_total",
+      help: "Errors that user code threw outside of an answer, as in a timer",
+      labelNames: ["model"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [model, failures] of counts.failures) this.inc({ model }, failures);
+      },
+    });
+  }
+
   /** What models answered; `rows` is asked at each scrape. */
   watchInference(rows: () => readonly InferenceRow[]): void {
     this.#counter("model_infer_request_success_total", "Inference requests answered", rows, "succeeded");

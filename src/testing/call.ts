@@ -18,6 +18,8 @@ export function testHost(overrides: Partial<Host> = {}): Host {
       throw missing("model");
     },
     fetch: () => Promise.reject(missing("fetch")),
+    code: () => Promise.reject(missing("code")),
+    languageModel: (llm) => llm,
     ...overrides,
   };
 }

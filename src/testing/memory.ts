@@ -11,13 +11,17 @@ import {
   type Opened,
   optionCases,
   parseOptions,
+  rejectsWithCode,
   rejectsWithReason,
 } from "./checks.ts";
+import { lockCases } from "./memory-lock.ts";
 
 export interface MemoryFixture {
   /** As in a memory's settings, without `store`. */
   readonly options?: unknown;
   readonly host?: Host;
+  /** Ends the hold of whoever has a session's lock, as when its time ran out. For stores that lock. */
+  expireLock?(session: Session): Promise<void>;
 }
 
 /**
@@ -32,7 +36,9 @@ export function memoryContract<O>(plugin: MemoryPlugin<O>, fixture: MemoryFixtur
     ...readCases(open),
     ...appendCases(open),
     ...sessionCases(open),
+    ...nameCases(open),
     ...abortCases(open),
+    ...lockCases(open, fixture.expireLock),
     ...disposalCases(open),
   ];
 }
@@ -77,6 +83,19 @@ function appendCases(open: Opened<MemoryStore>): ContractCase[] {
       await memory.append(session, [turn("1"), turn("2")], testCall());
       await memory.append(session, [{ ...turn("1"), messages: [] }, turn("3")], testCall());
       assert.deepEqual(await read(memory, session), ["1", "2", "3"].map(turn));
+    }),
+    test("stores none of the turns when one cannot be stored", async (memory) => {
+      const session = newSession();
+      const endless: unknown[] = [];
+      endless.push(endless);
+      const bad = { ...turn("2"), messages: [{ role: "user" as const, content: [{ type: "x", endless }] }] };
+      await assert.rejects(memory.append(session, [turn("1"), bad], testCall()));
+      assert.deepEqual(await read(memory, session), []);
+    }),
+    test("stores nothing of no turns", async (memory) => {
+      const session = newSession();
+      await memory.append(session, [], testCall());
+      assert.deepEqual(await read(memory, session), []);
     }),
     test("keeps every one of concurrent turns", async (memory) => {
       const session = newSession();
@@ -123,6 +142,45 @@ function sessionCases(open: Opened<MemoryStore>): ContractCase[] {
       await memory.append(newSession(), [turn("1")], testCall());
       await memory.clear({ owner, id: "b" }, testCall());
       assert.deepEqual(await collect(memory.sessions(owner, testCall())), [{ owner, id: "a" }]);
+    }),
+  ];
+}
+
+/** Ids that a query, a key or a file name may be spoiled by. */
+const ODD_NAMES: readonly string[] = [
+  "\u65e5\u672c \u{1f600}",
+  'it\'s "quoted" \\ and {tagged} * ? [a]',
+  "../../etc/passwd; DROP TABLE turns; --",
+  " ",
+  "a/b:c%d_e\n\t",
+  "x".repeat(10_000),
+];
+
+function nameCases(open: Opened<MemoryStore>): ContractCase[] {
+  const test = caseWith(open);
+  return [
+    test("keeps sessions of any name apart", async (memory) => {
+      const base = randomUUID();
+      const sessions = ODD_NAMES.flatMap((name) => [
+        { owner: base, id: name },
+        { owner: base + name, id: base },
+      ]);
+      const turns = sessions.map((_, index) => turn(`${ODD_NAMES[index % ODD_NAMES.length]}${index}`));
+      for (const [index, session] of sessions.entries()) {
+        await memory.append(session, [turns[index]!], testCall());
+      }
+      for (const [index, session] of sessions.entries()) {
+        assert.deepEqual(await read(memory, session), [turns[index]]);
+      }
+      if (memory.sessions === undefined) return;
+      const listed = await collect(memory.sessions(base, testCall()));
+      assert.deepEqual(listed.map(({ id }) => id).sort(), [...ODD_NAMES].sort());
+    }),
+    test("refuses a session without a name with INVALID_ARGUMENT", async (memory) => {
+      const nameless = { owner: randomUUID(), id: "" };
+      await rejectsWithCode(memory.append(nameless, [turn("1")], testCall()), "INVALID_ARGUMENT");
+      await rejectsWithCode(collect(memory.read(nameless, {}, testCall())), "INVALID_ARGUMENT");
+      await rejectsWithCode(memory.clear(nameless, testCall()), "INVALID_ARGUMENT");
     }),
   ];
 }

@@ -31,6 +31,8 @@ export interface ResolverFixture {
   missing(): string | Promise<string>;
   /** A uri of this scheme that no source could have. */
   malformed?(): string;
+  /** A uri whose source is there and fails: it answers nonsense, an error of its own, or not at all. */
+  broken?(): string | Promise<string>;
   /** Changes the content behind `uri()`. */
   change?(): Promise<void>;
 }
@@ -72,6 +74,12 @@ function locateCases(fixture: ResolverFixture, open: Opened<Resolver>): Contract
       if (located.path !== undefined) assert.ok(isAbsolute(located.path), `${located.path} is not absolute`);
       assert.deepEqual(await resolver.locate(uri, call), located);
       assertNoListeners(call);
+      await using another = await open();
+      assert.deepEqual(
+        await another.locate(uri, call),
+        located,
+        "another one, opened later, locates it differently",
+      );
     }),
     test("keeps concurrent calls apart", async (resolver) => {
       const uri = await fixture.uri();
@@ -95,12 +103,16 @@ function faultCases(fixture: ResolverFixture, open: Opened<Resolver>): ContractC
   const absent = test("answers NOT_FOUND for what is not there", async (resolver) => {
     await rejectsWithCode(resolver.locate(await fixture.missing(), testCall()), "NOT_FOUND");
   });
-  const { malformed } = fixture;
-  if (malformed === undefined) return [absent];
+  const { malformed, broken } = fixture;
   const refused = test("answers INVALID_ARGUMENT for a uri that cannot be", async (resolver) => {
-    await rejectsWithCode(resolver.locate(malformed(), testCall()), "INVALID_ARGUMENT");
+    await rejectsWithCode(resolver.locate(malformed!(), testCall()), "INVALID_ARGUMENT");
   });
-  return [absent, refused];
+  const failing = test("answers UPSTREAM for a source that fails", async (resolver) => {
+    const call = testCall();
+    await rejectsWithCode(resolver.locate(await broken!(), call), "UPSTREAM");
+    assertNoListeners(call);
+  });
+  return [absent, ...(malformed ? [refused] : []), ...(broken ? [failing] : [])];
 }
 
 function fetchCases(fixture: ResolverFixture, open: Opened<Resolver>): ContractCase[] {
@@ -140,7 +152,9 @@ function changeCases(fixture: ResolverFixture, open: Opened<Resolver>): Contract
       const uri = await fixture.uri();
       const before = await resolver.locate(uri, testCall());
       await change();
-      assert.notEqual((await resolver.locate(uri, testCall())).revision, before.revision);
+      const after = await resolver.locate(uri, testCall());
+      assert.notEqual(after.revision, before.revision);
+      assert.deepEqual(await resolver.locate(uri, testCall()), after, "the revision changes by itself");
     }),
   ];
 }

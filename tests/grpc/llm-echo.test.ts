@@ -19,6 +19,7 @@ beforeAll(async () => {
   repository = await TestRepository.create();
   await repository.write("fast", echo("fast", {}));
   await repository.write("slow", echo("slow", { delay_ms: 3_600_000 }));
+  await repository.write("steady", echo("steady", { delay_ms: 20 }));
   host = await serve(repository.root, { default_model: "fast" });
   client = new TestClient(`127.0.0.1:${host.running.grpc.port}`);
 });
@@ -68,11 +69,12 @@ describe("a language model of a real server", () => {
   test("stops at the time limit, and when the client leaves", async () => {
     const late = await ask({ model: "slow", messages: user("Hi"), timeoutMs: 50 });
     expect(codeName(late.code)).toBe("DEADLINE_EXCEEDED");
-    const failed = () => host.running.plane.statistics("slow")[0]!.inferenceStats.fail.count;
-    await eventually(() => failed() === 1);
-    const { call, end } = openStream(client, "ChatCompletionStream", { model: "slow", prompt: "Hi" });
+    const failed = (model: string) => host.running.plane.statistics(model)[0]!.inferenceStats.fail.count;
+    await eventually(() => failed("slow") === 1);
+    const prompt = "again ".repeat(3000);
+    const { call, end } = openStream(client, "ChatCompletionStream", { model: "steady", prompt });
     call.once("metadata", () => call.cancel());
     expect((await end).code).toBe("CANCELLED");
-    await eventually(() => failed() === 2);
+    await eventually(() => failed("steady") === 1);
   });
 });

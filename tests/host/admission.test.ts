@@ -15,8 +15,8 @@ describe("admission", () => {
     const order: string[] = [];
     const waiting = ["a", "b"].map((name) => admission.enter(testCall()).then(() => order.push(name)));
     expect(admission.waiting).toBe(2);
-    admission.leave();
-    admission.leave();
+    admission.leave(testCall());
+    admission.leave(testCall());
     await Promise.all(waiting);
     expect(order).toEqual(["a", "b"]);
   });
@@ -34,11 +34,53 @@ describe("admission", () => {
     ].map(async ([name, priority]) => {
       await admission.enter(testCall({ priority: priority as number | undefined }));
       order.push(String(name));
-      admission.leave();
+      admission.leave(testCall());
     });
-    admission.leave();
+    admission.leave(testCall());
     await Promise.all(waiting);
     expect(order).toEqual(["first", "second", "plain", "plain too", "late"]);
+  });
+
+  it("takes turns between callers, whoever has more waiting", async () => {
+    const admission = gate(1, 10);
+    const of = (id: string) => testCall({ principal: { id, role: "user", admin: false } });
+    await admission.enter(of("busy"));
+    const order: string[] = [];
+    const waiting = ["busy", "busy", "quiet"].map(async (id) => {
+      await admission.enter(of(id));
+      order.push(id);
+      await Promise.resolve();
+      admission.leave(of(id));
+    });
+    const second = gate(2, 10);
+    await second.enter(of("busy"));
+    await second.enter(of("other"));
+    const turns: string[] = [];
+    const both = ["busy", "quiet"].map((id) => second.enter(of(id)).then(() => turns.push(id)));
+    second.leave(of("other"));
+    await Promise.resolve();
+    expect(second.waiting).toBe(1);
+    second.leave(of("busy"));
+    await Promise.all(both);
+    expect(turns).toEqual(["quiet", "busy"]);
+    admission.leave(of("busy"));
+    await Promise.all(waiting);
+    expect(order).toHaveLength(3);
+  });
+
+  it("gives a place in a full queue to a caller who has none", async () => {
+    const admission = gate(1, 2);
+    const of = (id: string) => testCall({ principal: { id, role: "user", admin: false } });
+    await admission.enter(of("greedy"));
+    const first = admission.enter(of("greedy"));
+    const last = admission.enter(of("greedy"));
+    const modest = admission.enter(of("modest"));
+    await expect(last).rejects.toMatchObject({ code: "QUEUE_FULL" });
+    await expect(admission.enter(of("greedy"))).rejects.toMatchObject({ code: "QUEUE_FULL" });
+    admission.leave(of("greedy"));
+    await first;
+    admission.leave(of("greedy"));
+    await modest;
   });
 
   it("refuses at once when the queue is full, and says when to come back", async () => {
@@ -48,7 +90,7 @@ describe("admission", () => {
       code: "QUEUE_FULL",
       retryAfterMs: 1000,
     });
-    admission.leave();
+    admission.leave(testCall());
     await expect(admission.enter(testCall())).resolves.toBeUndefined();
   });
 
@@ -62,7 +104,7 @@ describe("admission", () => {
     leaving.abort(new CapstanError("CANCELLED", "left"));
     await expect(gone).rejects.toMatchObject({ code: "CANCELLED" });
     expect(admission.waiting).toBe(1);
-    admission.leave();
+    admission.leave(testCall());
     await next;
     expect(getEventListeners(stays.signal, "abort")).toEqual([]);
     await expect(admission.enter(testCall({ signal: leaving.signal }))).rejects.toMatchObject({

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Part } from "../../src/contracts/index.ts";
-import { foldParts } from "../../src/host/completion.ts";
+import { foldParts } from "../../src/contracts/index.ts";
 
 const text = (text: string, choice = 0, logprobs?: unknown): Part => ({
   type: "text",
@@ -33,7 +33,7 @@ describe("folding the parts of an answer", () => {
     );
     expect(folded).toEqual({
       choices: [
-        { text: "ab", reasoning: "", toolCalls: [], reason: "stop" },
+        { text: "ab", toolCalls: [], reason: "stop" },
         { text: "", reasoning: "hm", toolCalls: [call], reason: "stop" },
       ],
       usage: { inputTokens: 4, outputTokens: 3 },

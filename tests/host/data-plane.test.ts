@@ -127,10 +127,14 @@ describe("inferStream", () => {
 describe("a model's view of its host", () => {
   const host = () =>
     new PluginHost({
-      model: "caller",
+      model: { name: "caller", version: "1", extra: {}, maxBatchSize: 0 },
+      folder: "/",
+      layers: [],
       graph: new ModelGraph(),
       plane: () => plane,
       resources: new AsyncDisposableStack(),
+      parallelWorkers: 0,
+      log: call().log,
     });
 
   it("calls another model in process", async () => {

@@ -3,7 +3,6 @@ import { z } from "zod";
 import { isCapstanError } from "../../src/contracts/index.ts";
 import { composeOptions, type OptionsOwner, parseOptions, splitExtra } from "../../src/host/options.ts";
 import { builtInNames, loadPlugin } from "../../src/host/plugins.ts";
-import { LATER_MODEL_KEYS } from "../../src/settings/later.ts";
 import { hostExtraSchema, modelSettingsSchema } from "../../src/settings/model.ts";
 
 const schema = z.strictObject({
@@ -20,13 +19,12 @@ describe("parseOptions", () => {
   });
 
   it("lists every fault with its key, and the nearest key of an unknown one", () => {
-    const options = { thread: 2, device: "tpu", upstream: { base_ulr: "y" }, workers: 1 };
+    const options = { thread: 2, device: "tpu", upstream: { base_ulr: "y" } };
     const parse = () => parseOptions(schema, options, "iris/model-settings.json: parameters.extra");
     expect(parse).toThrow(/^iris\/model-settings.json: parameters.extra: /);
     expect(parse).toThrow('thread: unknown key; did you mean "threads"?');
     expect(parse).toThrow('device: expected one of "cpu"|"cuda"');
     expect(parse).toThrow('upstream.base_ulr: unknown key; did you mean "base_url"?');
-    expect(parse).toThrow("workers: is not supported by this version of the server; remove it");
   });
 
   it("throws LOAD_FAILED, or the code it is given", () => {
@@ -78,13 +76,7 @@ describe("the plugins of this server", () => {
       schema: options,
     }));
   };
-  const host: OptionsOwner[] = [
-    { owner: "host", schema: hostExtraSchema },
-    {
-      owner: "host later",
-      schema: z.object(Object.fromEntries(LATER_MODEL_KEYS.map((key) => [key, z.any()]))),
-    },
-  ];
+  const host: OptionsOwner[] = [{ owner: "host", schema: hostExtraSchema }];
 
   it("share no option with the host, nor a runtime that takes a framework with an adapter", async () => {
     const runtimes = await optionsOf("runtime");

@@ -225,8 +225,8 @@ describe("the stream of an EventSource", () => {
   });
 
   it.each([
-    ["?prompt=a&resume=1", 501],
-    ["?prompt=a&ticket=t", 501],
+    ["?prompt=a&resume=1", 200],
+    ["?prompt=a&ticket=t", 401],
     ["?prompt=a&resume=0", 200],
     ["", 400],
     ["?prompt=a&max_tokens=many", 400],
@@ -279,7 +279,7 @@ describe("cancelling", () => {
   it("knows nothing of what is over, or of another's", async () => {
     const running = new RunningCalls();
     const reasons: string[] = [];
-    running.add({ requestId: "a", address: "192.0.2.1", cancel: (reason) => reasons.push(reason) });
+    running.add({ requestId: "a", owner: "192.0.2.1", cancel: (reason) => reasons.push(reason) });
     expect(running.cancel("a", "192.0.2.2")).toBe(false);
     expect(running.cancel("a", "192.0.2.1")).toBe(true);
     expect(reasons).toHaveLength(1);

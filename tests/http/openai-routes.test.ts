@@ -162,13 +162,13 @@ describe("routes of the upstream", () => {
   });
 
   it("stream, and end with an error where the upstream breaks off", async () => {
-    const { response, events } = await streamed("/v1/responses", { model: "scripted", breaks: true });
+    const { response, events } = await streamed("/v1/images/edits", { model: "scripted", breaks: true });
     expect(response.headers.get("x-accel-buffering")).toBe("no");
     expect(events).toEqual([{}, { error: expect.objectContaining({ message: "The upstream broke off" }) }]);
   });
 
   it("are refused by a model without an upstream", async () => {
-    expect(await server.post("/v1/responses", { model: "echo", input: "hi" })).toMatchObject({
+    expect(await server.post("/v1/images/edits", { model: "echo", prompt: "hi" })).toMatchObject({
       status: 501,
       body: { error: { type: "invalid_request_error", code: "unsupported" } },
     });

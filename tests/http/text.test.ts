@@ -39,6 +39,11 @@ describe("/v1/generate", () => {
     });
   });
 
+  it("counts the prompt where the length is that of both", async () => {
+    const { body } = await server.post("/v1/generate", { prompt: "a b", max_length: 4 });
+    expect(body).toMatchObject({ output: "Echo: a", finish_reason: "length", usage: USAGE });
+  });
+
   it("passes on what it does not know, and the session", async () => {
     const headers = { "content-type": "application/json", "x-session-id": "s" };
     const body = JSON.stringify({ model: "scripted", prompt: "seen", temperature: 1, do_sample: true });
@@ -54,7 +59,8 @@ describe("/v1/generate", () => {
   const faults: [string, object, string][] = [
     ["no prompt", {}, "prompt"],
     ["a prompt that is no text", { prompt: ["a"] }, "prompt"],
-    ["a length with the prompt in it", { prompt: "a", max_length: 5 }, "max_length"],
+    ["a length that the prompt fills", { prompt: "a b c", max_length: 3 }, "max_length"],
+    ["two lengths", { prompt: "a", max_length: 5, max_new_tokens: 2 }, "max_length"],
     ["several answers", { prompt: "a", n: 2 }, "n"],
     ["a limit out of range", { prompt: "a", max_new_tokens: 0 }, "max_tokens"],
     ["an unknown model", { prompt: "a", model: "nobody" }, "model"],

@@ -5,6 +5,7 @@ import { collect, runtimeContract, testCall } from "../../src/testing/index.ts";
 import {
   answer,
   CLASS,
+  codeHost,
   folder,
   open,
   REQUEST,
@@ -17,6 +18,7 @@ import {
 describe("the contract of runtimes", () => {
   const bad = { ...REQUEST, inputs: [{ ...REQUEST.inputs[0]!, shape: [1, 3] }] };
   const cases = runtimeContract(module, {
+    host: codeHost(),
     options: { module: "./scorer.ts" },
     model: async () => {
       await write({ "scorer.ts": CLASS });

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { readStreamMessage } from "../../runtimes/remote/stream-wire.ts";
 import type { InferRequest, Tensor } from "../../src/contracts/index.ts";
 import { inference } from "../../src/grpc/generated/inference.js";
+import { readStreamMessage } from "../../src/grpc/stream-message.ts";
 import { encode } from "../../src/grpc/wire.ts";
 import { testCall } from "../../src/testing/index.ts";
 import { failure, open, request, x } from "./remote-open.ts";

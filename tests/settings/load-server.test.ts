@@ -176,12 +176,10 @@ describe("values in variables", () => {
       MLSERVER_HTTP_PROT: "1",
       MLSERVER_MODELS_DIR: "/mnt/models",
       MLSERVER_MODEL_NAME: "x",
-      VLLM_URL: "http://x",
     });
     expect(warningsOf(loaded)).toEqual([
       'CAPSTAN_HTPP_PORT: is no setting; did you mean "CAPSTAN_HTTP_PORT"?',
       'MLSERVER_HTTP_PROT: is no setting; did you mean "MLSERVER_HTTP_PORT"?',
-      expect.stringContaining("VLLM_URL: has no effect in this version"),
     ]);
   });
 });
@@ -261,28 +259,15 @@ describe("settings.json", () => {
     );
   });
 
-  it("is refused when access control is asked for", async () => {
-    expect(await refusal(withFile({ auth: { enabled: true } }))).toMatch(
-      /settings.json:1:10 auth.enabled: access/,
-    );
-    expect(await refusal(load({ CAPSTAN_AUTH__ENABLED: "true" }))).toMatch(
-      /^CAPSTAN_AUTH__ENABLED \(auth.enabled\)/,
-    );
-    const { warnings } = await withFile({ auth: { enabled: false } });
-    expect(warnings).toMatchObject([{ key: "auth", severity: "warning" }]);
-  });
-
   it("warns about keys that have no effect here", async () => {
     const loaded = await withFile({
-      redis_url: "redis://x",
-      notify_secret: null,
+      kafka_topic_input: null,
       kafka_enabled: true,
       environments_dir: "/e",
       logging_settings: { version: 1 },
     });
     const warnings = warningsOf(loaded).join("\n");
-    expect(loaded.warnings).toHaveLength(4);
-    expect(warnings).toMatch(/redis_url: has no effect in this version/);
+    expect(loaded.warnings).toHaveLength(3);
     expect(warnings).toMatch(/kafka_enabled: has no effect: .*HTTP or gRPC/);
     expect(warnings).toMatch(/environments_dir: .*"remote"/);
     expect(warnings).toMatch(/logging_settings: .*set log_level/);

@@ -120,13 +120,11 @@ describe("model-settings.json", () => {
   it("warns of what has no effect here", async () => {
     const content = {
       implementation: "onnx",
-      cache_enabled: true,
       parameters: { environment_tarball: "e.tar.gz" },
     };
     const { settings, problems } = await read(content);
     expect(settings).toBeDefined();
     expect(problems.map(({ key, severity }) => [key, severity])).toEqual([
-      ["cache_enabled", "warning"],
       ["parameters.environment_tarball", "warning"],
     ]);
   });

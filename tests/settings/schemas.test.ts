@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { staleSchemas } from "../../src/cli/schemas.ts";
-import { LATER_SERVER_KEYS } from "../../src/settings/later.ts";
+import { hostExtraSchema } from "../../src/settings/model.ts";
 import { modelJsonSchema, serverJsonSchema } from "../../src/settings/schemas.ts";
 import { serverSettingsSchema } from "../../src/settings/server.ts";
+import { KEYS_WITHOUT_EFFECT } from "../../src/settings/without-effect.ts";
 
 interface Rule {
   readonly if: { readonly allOf: readonly object[] };
@@ -27,11 +28,11 @@ describe("JSON Schemas", () => {
 
   it("describe every key of settings.json, its default, and what has no effect", () => {
     const { properties } = serverJsonSchema() as { properties: Record<string, object> };
-    const known = [...Object.keys(serverSettingsSchema.shape), ...Object.keys(LATER_SERVER_KEYS)];
+    const known = [...Object.keys(serverSettingsSchema.shape), ...Object.keys(KEYS_WITHOUT_EFFECT)];
     expect(Object.keys(properties).sort()).toEqual(known.sort());
     expect(properties.drain_timeout).toMatchObject({ type: "string", default: "30s" });
     expect(properties.http_port).toMatchObject({ type: "integer", default: 8080 });
-    expect(properties.auth).toEqual({ description: expect.stringContaining("has no effect") });
+    expect(properties.kafka_enabled).toEqual({ description: expect.stringContaining("has no effect") });
   });
 
   it("give the options of the runtime that is named, with the host's own", () => {
@@ -48,13 +49,14 @@ describe("JSON Schemas", () => {
   it("give the options of each adapter where a runtime takes one", () => {
     const adapters = [plugin("echo", "delay"), plugin("openai", "base_url")];
     const rules = rulesOf({ runtimes: [plugin("llm", "framework")], adapters });
+    const hostKeys = Object.keys(hostExtraSchema.shape);
     expect(rules).toHaveLength(2);
     const keys = rules.map((rule) =>
       Object.keys((extraOf(rule) as { properties: object }).properties).sort(),
     );
     expect(keys).toEqual([
-      ["admission", "delay", "framework", "reload", "source"],
-      ["admission", "base_url", "framework", "reload", "source"],
+      [...hostKeys, "delay", "framework"].sort(),
+      [...hostKeys, "base_url", "framework"].sort(),
     ]);
   });
 });

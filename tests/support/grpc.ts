@@ -74,6 +74,10 @@ export class FakePlane implements DataPlane {
     return [];
   }
 
+  async tokenize() {
+    return [];
+  }
+
   async passthrough() {
     return new Response();
   }
@@ -162,6 +166,15 @@ export class FakeRepository implements RepositoryControl {
   async unload(model: string) {
     this.calls.push(["unload", model]);
   }
+
+  details() {
+    return this.index();
+  }
+
+  async rollback() {}
+  async pin() {}
+  async unpin() {}
+  async notify() {}
 }
 
 export interface Logged {

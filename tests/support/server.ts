@@ -57,10 +57,20 @@ export interface TestServer extends AsyncDisposable {
 }
 
 /** A server in this process on free ports; `settings` are those of settings.json. */
-export async function serve(root: string, settings: Record<string, unknown> = {}): Promise<TestServer> {
-  const flags = { http_port: 0, grpc_port: 0, metrics_port: 0, model_repository_root: root, ...settings };
-  const loaded = await loadServerSettings({ cwd: root, env: {}, flags });
-  const running = await startServer(loaded.settings, {}, await createLog({ level: "silent", pretty: false }));
+export async function serve(
+  root: string,
+  settings: Record<string, unknown> = {},
+  env: Record<string, string> = {},
+): Promise<TestServer> {
+  const cache_dir = await mkdtemp(join(tmpdir(), "capstan-cache-"));
+  const ports = { http_port: 0, grpc_port: 0, metrics_port: 0 };
+  const flags = { ...ports, cache_dir, model_repository_root: root, ...settings };
+  const loaded = await loadServerSettings({ cwd: root, env, flags });
+  const running = await startServer(
+    loaded.settings,
+    env,
+    await createLog({ level: "silent", pretty: false }),
+  );
   const url = `http://127.0.0.1:${running.http.port}`;
   const request = (path: string, init?: RequestInit) => fetch(url + path, init);
   const parsed = async (response: Response) => ({
@@ -80,7 +90,10 @@ export async function serve(root: string, settings: Record<string, unknown> = {}
           body: typeof body === "string" ? body : JSON.stringify(body),
         }),
       ),
-    [Symbol.asyncDispose]: () => running.close(),
+    async [Symbol.asyncDispose]() {
+      await running.close();
+      await rm(cache_dir, { recursive: true, force: true });
+    },
   };
 }
 

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
 import module from "../../runtimes/module/index.ts";
-import type { InferRequest, ModelSpec, Runtime } from "../../src/contracts/index.ts";
+import type { Host, InferRequest, ModelSpec, Runtime } from "../../src/contracts/index.ts";
+import { UserModule } from "../../src/host/user-code/user-module.ts";
 import { testCall, testHost } from "../../src/testing/index.ts";
 
 /** The model's folder: a new one for each test of the importing file. */
@@ -28,11 +29,14 @@ export const spec = (more: Partial<ModelSpec> = {}): ModelSpec => ({
   ...more,
 });
 
+/** A host that imports code of the folder as the server does. */
+export const codeHost = (): Host => testHost({ code: (file, call) => UserModule.import(folder, file, call) });
+
 /** Loads the scorer.ts that is there. */
 export function open(options: Record<string, unknown> = {}, model = spec()): Promise<Runtime> {
   const parsed = module.options.safeParse({ module: "./scorer.ts", ...options });
   if (!parsed.success) throw new Error(JSON.stringify(parsed.error.issues));
-  return module.load(model, parsed.data, testHost(), testCall());
+  return module.load(model, parsed.data, codeHost(), testCall());
 }
 
 /** The code as scorer.ts, loaded. */

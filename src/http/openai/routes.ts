@@ -8,8 +8,8 @@ import { responseRoutes } from "./responses/routes.ts";
 
 /** The OpenAI API. */
 export const openAIRoutes = (): Route[] => [
-  { method: "POST", path: "/v1/chat/completions", handle: chatCompletions },
-  { method: "POST", path: "/v1/completions", handle: completions },
+  { method: "POST", path: "/v1/chat/completions", hot: true, handle: chatCompletions },
+  { method: "POST", path: "/v1/completions", hot: true, handle: completions },
   { method: "POST", path: "/v1/embeddings", handle: embeddings },
   { method: "GET", path: "/v1/models", handle: listModels },
   { method: "GET", path: "/v1/models/:model{.+}", handle: retrieveModel },

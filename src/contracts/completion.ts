@@ -1,29 +1,11 @@
-import {
-  CapstanError,
-  type Completion,
-  type CompletionChoice,
-  type FinishReason,
-  type Part,
-  type ToolCall,
-  type Usage,
-} from "../contracts/index.ts";
-
-export interface FoldedChoice extends CompletionChoice {
-  /** What the model thought aloud; "" when it did not. */
-  readonly reasoning: string;
-  /** The log probabilities of all text parts as one object, in the form the adapter gave them. */
-  readonly logprobs?: unknown;
-}
-
-export interface FoldedCompletion extends Completion {
-  readonly choices: readonly FoldedChoice[];
-}
+import type { Completion, CompletionChoice, FinishReason, Part, ToolCall, Usage } from "./cap-llm.ts";
+import { CapstanError } from "./errors.ts";
 
 /**
  * A whole answer from its parts. The choices are in order; the usage counts the input once.
  * @throws CapstanError INTERNAL when the stream ends without a `finish` for each choice, and whatever `parts` throws.
  */
-export async function foldParts(parts: AsyncIterable<Part>): Promise<FoldedCompletion> {
+export async function foldParts(parts: AsyncIterable<Part> | Iterable<Part>): Promise<Completion> {
   const fold = new CompletionFold();
   for await (const part of parts) fold.add(part);
   return fold.finish();
@@ -42,7 +24,7 @@ export class CompletionFold {
   }
 
   /** @throws CapstanError INTERNAL unless every choice has its `finish`. */
-  finish(): FoldedCompletion {
+  finish(): Completion {
     const choices = [...this.#choices]
       .sort(([a], [b]) => a - b)
       .map(([index, choice]) => close(index, choice));
@@ -70,8 +52,10 @@ export class CompletionFold {
 
 /** The usage of an answer from that of its choices: all were made from one input. */
 export function totalUsage(usages: readonly Usage[]): Usage {
+  const cached = usages.flatMap(({ cachedTokens }) => cachedTokens ?? []);
   return {
     inputTokens: Math.max(0, ...usages.map(({ inputTokens }) => inputTokens)),
+    ...(cached.length === 0 ? {} : { cachedTokens: Math.max(...cached) }),
     outputTokens: usages.reduce((sum, { outputTokens }) => sum + outputTokens, 0),
   };
 }
@@ -84,12 +68,14 @@ interface OpenChoice {
   end: { readonly reason: FinishReason; readonly usage: Usage } | undefined;
 }
 
-function close(index: number, { end, logprobs, ...rest }: OpenChoice) {
+function close(index: number, { text, reasoning, toolCalls, logprobs, end }: OpenChoice) {
   if (end === undefined) throw unfinished(index);
-  const choice: FoldedChoice = {
-    ...rest,
-    reason: end.reason,
+  const choice: CompletionChoice = {
+    text,
+    ...(reasoning === "" ? {} : { reasoning }),
     ...(logprobs === undefined ? {} : { logprobs }),
+    toolCalls,
+    reason: end.reason,
   };
   return { choice, usage: end.usage };
 }

@@ -1,6 +1,6 @@
 import protobuf from "protobufjs/minimal.js";
-import { inference } from "../../src/grpc/generated/inference.js";
-import { decode } from "../../src/grpc/wire.ts";
+import { inference } from "./generated/inference.js";
+import { decode } from "./wire.ts";
 
 /** What one message of ModelStreamInfer says. */
 export interface StreamMessage {

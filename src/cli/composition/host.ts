@@ -1,0 +1,114 @@
+import { createHash } from "node:crypto";
+import type { Logger } from "pino";
+import { batchedEmbeddings } from "../../host/batching/embeddings.ts";
+import { ArtifactCache } from "../../host/cache/artifact-cache.ts";
+import { ModelDataPlane } from "../../host/data-plane.ts";
+import { Loader } from "../../host/loader.ts";
+import { Memories } from "../../host/memory/memories.ts";
+import { metered } from "../../host/metering.ts";
+import { ModelGraph } from "../../host/model-graph.ts";
+import { Reconciler } from "../../host/reconciler.ts";
+import { ModelRegistry } from "../../host/registry.ts";
+import { type Candidate, onlyModel, scanRepository } from "../../host/repository.ts";
+import { ResponseCache } from "../../host/response-cache.ts";
+import { Decisions } from "../../host/sources/decisions.ts";
+import { DesiredFile, type DesiredState } from "../../host/sources/desired.ts";
+import { Sources } from "../../host/sources/sources.ts";
+import type { DataPlane } from "../../host/types.ts";
+import { userCodeCounts } from "../../host/user-code/counts.ts";
+import { watchRepository } from "../../host/watcher.ts";
+import type { GatewayModel } from "../../settings/gateway-environment.ts";
+import type { Environment } from "../../settings/interpolate.ts";
+import type { ServerSettings } from "../../settings/server.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+
+const MIB = 1024 * 1024;
+
+/** The protocol extensions that work here; clients choose by them (V2 server metadata). */
+const EXTENSIONS = [
+  "binary_tensor_data",
+  "model_repository",
+  "model_configuration",
+  "statistics",
+  "generate",
+];
+
+export type Scan = () => Promise<readonly Candidate[]>;
+
+/** What a look at the repository finds. */
+export function scanOf(settings: ServerSettings, env: Environment, only: GatewayModel | undefined): Scan {
+  if (only !== undefined) return () => onlyModel(only, process.cwd());
+  return () => scanRepository(settings.model_repository_root, env);
+}
+
+/** What people decide about the models of one repository; the servers on this machine that serve it follow the same. */
+function decisionsOf({ cache_dir, model_repository_root }: ServerSettings): DesiredState {
+  const name = createHash("sha256").update(model_repository_root).digest("hex").slice(0, 16);
+  return new DesiredFile(cache_dir, name);
+}
+
+/** The models, and the plane that serves them. */
+export function createHost(
+  settings: ServerSettings,
+  scan: Scan,
+  log: Logger,
+  metrics: Metrics,
+  stopping: AbortSignal,
+) {
+  const registry = new ModelRegistry((name, version) => reconciler.absence(name, version));
+  const memories = new Memories({
+    named: settings.memory,
+    folder: process.cwd(),
+    memoryOf: (model) => registry.find(model).settings.parameters.extra.memory,
+  });
+  const artifacts = new ArtifactCache(settings.cache_dir, settings.cache_max_bytes, log);
+  const desired = decisionsOf(settings);
+  const sources = new Sources({
+    cache: artifacts,
+    desired,
+    log,
+    changed: () =>
+      void reconciler.reconcile().catch((err) => log.error({ err }, "a change was not followed")),
+  });
+  const loader = new Loader({
+    registry,
+    artifacts,
+    graph: new ModelGraph(),
+    plane: () => plane,
+    // What is remembered is part of what a model is asked: of all layers it is the outermost.
+    layers: [batchedEmbeddings, metered, memories.layer],
+    checkMemory: (model, folder, file) => memories.check(model, folder, file),
+    parallelWorkers: settings.parallel_workers,
+    cache: settings.cache_enabled ? new ResponseCache(settings.cache_size * MIB) : undefined,
+  });
+  const reconciler = new Reconciler({
+    scan,
+    load: (candidate, config, call) => loader.load(candidate, config, call),
+    registry,
+    log,
+    drainMs: settings.drain_timeout,
+    concurrency: settings.load_concurrency,
+    loadAtStartup: settings.load_models_at_startup,
+    readiness: settings.readiness,
+    loaded: (model, succeeded) => metrics.loaded(model, succeeded),
+    sources,
+    decisions: new Decisions(desired, artifacts),
+  });
+  metrics.watchUserCode(userCodeCounts);
+  metrics.watchModels(() => reconciler.index());
+  metrics.watchInference(() => registry.inferenceRows());
+  const server = {
+    name: settings.server_name,
+    version: settings.server_version,
+    extensions: [...new Set([...EXTENSIONS, ...settings.extensions])],
+  };
+  const ready = () => !stopping.aborted && reconciler.ready();
+  const plane: DataPlane = new ModelDataPlane({ registry, server, ready });
+  return { plane, reconciler, memories, sources };
+}
+
+export function watch(settings: ServerSettings, reconciler: Reconciler, log: Logger): AsyncDisposable {
+  const changed = () =>
+    void reconciler.reconcile().catch((err) => log.error({ err }, "the repository could not be read"));
+  return watchRepository(settings.model_repository_root, settings.repository_poll, changed, log);
+}

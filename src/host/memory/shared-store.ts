@@ -1,0 +1,105 @@
+import {
+  type Call,
+  CapstanError,
+  isCapstanError,
+  type MemoryPlugin,
+  type MemoryStore,
+  type Session,
+} from "../../contracts/index.ts";
+import type { MemorySettings } from "../../settings/server.ts";
+import { parseOptions } from "../options.ts";
+import { loadPlugin } from "../plugins.ts";
+import { KeyedQueue } from "./queue.ts";
+import { storeHost } from "./store-host.ts";
+
+/** The options of a memory's store: its settings without what the host reads itself. */
+export function storeOptions({ store: _, window: __, on_error: ___, ...options }: MemorySettings) {
+  return options;
+}
+
+/** A session while its turn is being made: no other turn of it begins. */
+export interface SessionTurn extends AsyncDisposable {
+  readonly store: MemoryStore;
+  readonly session: Session;
+}
+
+/** One store for all the models that remember in it, and for all their generations. */
+export class SharedStore implements AsyncDisposable {
+  readonly #name: string;
+  readonly #settings: MemorySettings;
+  readonly #folder: string;
+  readonly #turns = new KeyedQueue();
+  #opening: Promise<MemoryStore> | undefined;
+
+  /**
+   * @param name for messages.
+   * @param folder where a store's own file, or its package, is looked for.
+   */
+  constructor(name: string, settings: MemorySettings, folder: string) {
+    this.#name = name;
+    this.#settings = settings;
+    this.#folder = folder;
+  }
+
+  /** @throws CapstanError LOAD_FAILED when there is no such store, or its options are wrong. */
+  async plugin(place: string): Promise<{ plugin: MemoryPlugin; options: unknown }> {
+    const plugin = await loadPlugin("memory", this.#settings.store, this.#folder);
+    return { plugin, options: parseOptions(plugin.options, storeOptions(this.#settings), place) };
+  }
+
+  /** Opens it without waiting: what a crash left behind is taken up. Whoever uses it hears what is wrong. */
+  warm(): void {
+    this.#open().catch(() => {});
+  }
+
+  /**
+   * Does something with the store.
+   * @throws CapstanError naming the memory; the call's reason when it aborts.
+   */
+  async use<T>(work: (store: MemoryStore) => Promise<T>, { signal }: Call): Promise<T> {
+    signal.throwIfAborted();
+    try {
+      return await work(await this.#open());
+    } catch (error) {
+      throw signal.aborted ? signal.reason : this.#fault(error);
+    }
+  }
+
+  /** Waits for the turns of a session that came before; those of other replicas, too, where the store has a lock. */
+  async begin(session: Session, call: Call): Promise<SessionTurn> {
+    await using held = new AsyncDisposableStack();
+    held.use(await this.#turns.enter(JSON.stringify([session.owner, session.id]), call.signal));
+    const store = await this.use(async (opened) => {
+      if (opened.lock !== undefined) held.use(await opened.lock(session, call));
+      return opened;
+    }, call);
+    const kept = held.move();
+    return { store, session, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const store = await this.#opening?.catch(() => undefined);
+    await store?.[Symbol.asyncDispose]();
+  }
+
+  /** Tried again at the next use when it fails. */
+  #open(): Promise<MemoryStore> {
+    this.#opening ??= this.#opened().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #opened(): Promise<MemoryStore> {
+    const { plugin, options } = await this.plugin(this.#name);
+    return plugin.open(options, storeHost);
+  }
+
+  #fault(error: unknown): CapstanError {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = isCapstanError(error) ? error.code : "UPSTREAM";
+    if (code === "INVALID_ARGUMENT") return error as CapstanError;
+    return new CapstanError(code, `${this.#name} cannot be used: ${message}`, { cause: error });
+  }
+}

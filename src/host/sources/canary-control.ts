@@ -1,0 +1,36 @@
+import type { ModelRegistry, Share } from "../registry.ts";
+import type { Candidate } from "../repository.ts";
+import type { Slot } from "../slot.ts";
+import { CanaryWatch } from "./canary-watch.ts";
+
+/** A canary that must be taken back. */
+interface Beyond {
+  readonly candidate: Candidate;
+  readonly reason: string;
+}
+
+/** Which canaries there are, and which of them go beyond their limits. */
+export class CanaryControl {
+  readonly #watches = new Map<string, CanaryWatch>();
+
+  shares(candidates: readonly Candidate[]): ReadonlyMap<string, Share> {
+    const canaries = candidates.filter(({ canary }) => canary !== undefined);
+    return new Map(canaries.map(({ name, version, canary }) => [name, { version, weight: canary!.weight }]));
+  }
+
+  beyond(slots: readonly Slot[], registry: ModelRegistry): Beyond[] {
+    const serving = slots.filter(({ candidate, generation, present }) => {
+      return candidate.canary !== undefined && generation !== undefined && present;
+    });
+    return serving.flatMap(({ candidate, generation }) => {
+      const stable = registry.find(candidate.name);
+      const limits = candidate.settings!.parameters.extra.canary!;
+      if (stable === generation) return [];
+      let watch = this.#watches.get(candidate.name);
+      if (!watch?.isOf(generation!, stable)) watch = new CanaryWatch(generation!, stable, limits);
+      this.#watches.set(candidate.name, watch);
+      const reason = watch.verdict();
+      return reason === undefined ? [] : [{ candidate, reason }];
+    });
+  }
+}

@@ -1,0 +1,82 @@
+import { type Call, CapstanError, type Located } from "../../contracts/index.ts";
+import { locateVersion } from "../artifacts.ts";
+import type { ArtifactCache } from "../cache/artifact-cache.ts";
+import { splitExtra } from "../options.ts";
+import type { Candidate } from "../repository.ts";
+import type { Desired, DesiredState } from "./desired.ts";
+
+/** Writes down what a person decides about a model of a registry. */
+export class Decisions {
+  readonly #desired: DesiredState;
+  readonly #cache: ArtifactCache;
+
+  constructor(desired: DesiredState, cache: ArtifactCache) {
+    this.#desired = desired;
+    this.#cache = cache;
+  }
+
+  async of(model: string): Promise<Desired> {
+    return (await this.#desired.read())[model] ?? {};
+  }
+
+  async wanted(model: string, wanted: boolean): Promise<void> {
+    await this.change(model, (before) => ({ ...before, wanted }));
+  }
+
+  /**
+   * The version that served before the one that serves now serves again, until the alias moves.
+   * @param from what the source says now.
+   * @throws CapstanError NOT_FOUND when nothing else has served.
+   */
+  async rollback(served: Candidate, from: string): Promise<void> {
+    const { sourceKey, located } = ofRegistry(served);
+    const history = await this.#cache.history(sourceKey);
+    const to = history[history.findIndex(({ revision }) => revision === located.revision) + 1];
+    if (to === undefined)
+      throw new CapstanError("NOT_FOUND", `Model '${served.name}' has no earlier version that served here`);
+    await this.change(served.name, ({ wanted }) => ({ ...given({ wanted }), rollback: { from, to } }));
+  }
+
+  /**
+   * Stays on a version. Absent: the one that serves.
+   * @throws CapstanError NOT_FOUND, UNSUPPORTED where the source cannot be asked for one version, or what it says.
+   */
+  async pin(served: Candidate, version: string | undefined, call: Call): Promise<void> {
+    const pin = await this.#versionOf(served, version, call);
+    await this.change(served.name, ({ wanted }) => ({ ...given({ wanted }), pin }));
+  }
+
+  /** Follows the alias again. */
+  async unpin(model: string): Promise<void> {
+    await this.change(model, ({ wanted }) => given({ wanted }));
+  }
+
+  async stopCanary(model: string, revision: string): Promise<void> {
+    await this.change(model, (before) => ({ ...before, stoppedCanary: revision }));
+  }
+
+  async change(model: string, next: (before: Desired) => Desired): Promise<void> {
+    await this.#desired.write(model, next(await this.of(model)));
+  }
+
+  async #versionOf(served: Candidate, version: string | undefined, call: Call): Promise<Located> {
+    const { located, sourceKey } = ofRegistry(served);
+    if (version === undefined || version === located.version) return located;
+    const kept = (await this.#cache.history(sourceKey)).find((each) => each.version === version);
+    if (kept !== undefined) return kept;
+    const { source } = splitExtra(served.settings!.parameters.extra);
+    return locateVersion(served.settings!.parameters.uri!, version, source, call);
+  }
+}
+
+/** @throws CapstanError UNSUPPORTED for a model whose files are in its folder. */
+function ofRegistry({ name, located, sourceKey }: Candidate) {
+  if (located !== undefined && sourceKey !== undefined) return { located, sourceKey };
+  const message = `Model '${name}' is not of a registry: what is in its folder is what is served`;
+  throw new CapstanError("UNSUPPORTED", message);
+}
+
+/** Without what is undefined, so that an empty decision is none. */
+function given<T extends object>(fields: T): Partial<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

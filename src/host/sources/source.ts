@@ -1,0 +1,114 @@
+import { type Call, CapstanError, type Located, type Log, toCapstanError } from "../../contracts/index.ts";
+
+/** Longest pause between looks at a registry that fails. */
+const LONGEST_PAUSE_MS = 5 * 60 * 1000;
+/** A change is believed when a second look, so much later, sees the same. */
+const SETTLE_MS = 200;
+const JITTER = 0.2;
+
+export interface SourceParts {
+  readonly uri: string;
+  readonly pollMs: number;
+  readonly log: Log;
+  locate(call: Call): Promise<Located>;
+  /** Told when what the uri stands for is another than before. */
+  changed(): void;
+}
+
+/** One uri of a registry, and what it stands for now. Looked at again and again, with jitter, and rarely while it fails. */
+export class Source implements AsyncDisposable {
+  readonly #parts: SourceParts;
+  readonly #closing = new AbortController();
+  #located: Located | undefined;
+  #fault: CapstanError | undefined;
+  #failures = 0;
+  #lookedAt: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+
+  constructor(parts: SourceParts) {
+    this.#parts = parts;
+  }
+
+  get located(): Located | undefined {
+    return this.#located;
+  }
+
+  /** Why the last look failed. */
+  get fault(): CapstanError | undefined {
+    return this.#fault;
+  }
+
+  /** Milliseconds since the epoch of the last look that succeeded. */
+  get lookedAt(): number | undefined {
+    return this.#lookedAt;
+  }
+
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Looks now. A look that is under way is joined. Never rejects. */
+  look(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+      this.#schedule();
+    });
+    return this.#looking;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#closing.abort(new CapstanError("CANCELLED", "The server is stopping"));
+    await this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const call: Call = {
+      signal: this.#closing.signal,
+      requestId: `look-${this.#parts.uri}`,
+      log: this.#parts.log,
+    };
+    try {
+      const seen = await this.#settled(call);
+      const isNew = this.#located?.revision !== seen.revision || this.#located.version !== seen.version;
+      this.#located = seen;
+      this.#fault = undefined;
+      this.#failures = 0;
+      this.#lookedAt = Date.now();
+      if (isNew) this.#parts.changed();
+    } catch (error) {
+      this.#failed(toCapstanError(error));
+    }
+  }
+
+  /** The first look is believed at once: nothing serves that could be lost. */
+  async #settled(call: Call): Promise<Located> {
+    for (let seen = await this.#parts.locate(call); ; ) {
+      if (this.#located === undefined || seen.revision === this.#located.revision) return seen;
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      call.signal.throwIfAborted();
+      const again = await this.#parts.locate(call);
+      if (again.revision === seen.revision) return again;
+      seen = again;
+    }
+  }
+
+  #failed(error: CapstanError): void {
+    if (this.#closing.signal.aborted) return;
+    const isNew = this.#fault?.message !== error.message;
+    this.#fault = error;
+    this.#failures += 1;
+    const fields = { uri: this.#parts.uri, code: error.code, failures: this.#failures };
+    if (isNew) this.#parts.log.warn(fields, `the registry was asked in vain: ${error.message}`);
+    if (isNew) this.#parts.changed();
+  }
+
+  #schedule(): void {
+    if (this.#closing.signal.aborted || this.#parts.pollMs === 0) return;
+    const pause = Math.min(LONGEST_PAUSE_MS, this.#parts.pollMs * 2 ** Math.min(this.#failures, 16));
+    const jittered = pause * (1 + JITTER * (2 * Math.random() - 1));
+    this.#timer = setTimeout(() => void this.look(), jittered).unref();
+  }
+}

@@ -1,0 +1,205 @@
+import { createHash } from "node:crypto";
+import type { Located, Log } from "../../contracts/index.ts";
+import { milliseconds } from "../../settings/fields.ts";
+import { absoluteUri, locateOnce } from "../artifacts.ts";
+import type { ArtifactCache } from "../cache/artifact-cache.ts";
+import { localPath } from "../local-path.ts";
+import { splitExtra } from "../options.ts";
+import { loadPlugin } from "../plugins.ts";
+import type { Candidate } from "../repository.ts";
+import { withAlias } from "./canary.ts";
+import type { Desired, DesiredState } from "./desired.ts";
+import { Source } from "./source.ts";
+
+const DEFAULT_POLL_MS = 30_000;
+
+export interface SourcesParts {
+  readonly cache: ArtifactCache;
+  readonly desired: DesiredState;
+  readonly log: Log;
+  /** Told when a source stands for something else than before. */
+  changed(): void;
+}
+
+/** What metrics and details show of a source. */
+export interface SourceRow {
+  readonly model: string;
+  readonly failures: number;
+  readonly lookedAt: number | undefined;
+}
+
+/**
+ * What the folders of a repository stand for when their artifacts lie in registries: each is given the version and the
+ * revision that its uri stands for now, or that a person decided on.
+ */
+export class Sources implements AsyncDisposable {
+  readonly #parts: SourcesParts;
+  readonly #sources = new Map<string, Source>();
+  readonly #models = new Map<string, Set<string>>();
+
+  constructor(parts: SourcesParts) {
+    this.#parts = parts;
+  }
+
+  /** The candidates of a scan as they are to be served; sources that nobody names any more are forgotten. */
+  async apply(candidates: readonly Candidate[]): Promise<Candidate[]> {
+    const decided = await this.#parts.desired.read();
+    this.#models.clear();
+    const applied = await Promise.all(candidates.map((each) => this.#apply(each, decided[each.name] ?? {})));
+    await this.#forget();
+    return applied.flat();
+  }
+
+  /** Looks at once at the sources of a model, or of a uri; false when there are none. */
+  async look(of: {
+    readonly model?: string | undefined;
+    readonly uri?: string | undefined;
+  }): Promise<boolean> {
+    const keys = [...this.#models].flatMap(([model, own]) => (of.model === model ? [...own] : []));
+    const named = [...this.#sources.keys()].filter((key) => of.uri !== undefined && uriOf(key) === of.uri);
+    const sources = [...new Set([...keys, ...named])].flatMap((key) => this.#sources.get(key) ?? []);
+    await Promise.all(sources.map((source) => source.look()));
+    return sources.length > 0;
+  }
+
+  /** The revision that a model's own source says now; undefined while it says nothing. */
+  async revision(candidate: Candidate): Promise<string | undefined> {
+    const uri = await remoteUri(candidate);
+    return uri === undefined ? undefined : (await this.#looked(candidate, uri)).located?.revision;
+  }
+
+  rows(): SourceRow[] {
+    return [...this.#models].flatMap(([model, keys]) =>
+      [...keys].flatMap((key) => {
+        const source = this.#sources.get(key);
+        return source === undefined ? [] : [{ model, failures: source.failures, lookedAt: source.lookedAt }];
+      }),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#sources.values()].map((source) => source[Symbol.asyncDispose]()));
+  }
+
+  async #apply(candidate: Candidate, decided: Desired): Promise<Candidate[]> {
+    const told = { ...candidate, ...(decided.wanted === undefined ? {} : { wanted: decided.wanted }) };
+    const uri = await remoteUri(candidate);
+    if (uri === undefined) return [told];
+    const source = await this.#looked(candidate, uri);
+    const { located, note, isDecided } = await this.#choose(told, uri, source, decided);
+    if (located === undefined) return [{ ...told, error: source.fault ?? told.error!, settings: undefined }];
+    const stable = { ...withLocated(told, uri, located, note), decided: isDecided };
+    return [stable, ...(await this.#canary(told, uri, stable, decided))];
+  }
+
+  async #choose(candidate: Candidate, uri: string, source: Source, decided: Desired): Promise<Choice> {
+    const { pin, rollback } = decided;
+    if (pin !== undefined) return { located: pin, note: "pinned", isDecided: true };
+    const { located, fault } = source;
+    if (rollback !== undefined && (located === undefined || located.revision === rollback.from))
+      return { located: rollback.to, note: "rolled back", isDecided: true };
+    if (rollback !== undefined) await this.#dropRollback(candidate.name, decided);
+    if (fault === undefined) return { located, note: undefined, isDecided: false };
+    const kept = located ?? (await this.#parts.cache.history(sourceKey(candidate, uri)))[0];
+    return { located: kept, note: `the registry does not answer: ${fault.message}`, isDecided: false };
+  }
+
+  /** The alias has moved since: it is followed again. */
+  async #dropRollback(model: string, { rollback: _, ...others }: Desired): Promise<void> {
+    await this.#parts.desired.write(model, others);
+  }
+
+  async #canary(
+    candidate: Candidate,
+    uri: string,
+    stable: Candidate,
+    decided: Desired,
+  ): Promise<Candidate[]> {
+    const { canary } = candidate.settings!.parameters.extra;
+    if (canary === undefined || decided.pin !== undefined || decided.rollback !== undefined) return [];
+    const other = withAlias(uri, canary.alias);
+    const { located } = await this.#looked(candidate, other);
+    if (located === undefined || located.revision === decided.stoppedCanary) return [];
+    const tried = withLocated({ ...candidate, key: `${candidate.key}#canary` }, other, located, undefined);
+    if (tried.version === stable.version) return [];
+    return [{ ...tried, canary: { weight: canary.weight } }];
+  }
+
+  /** A source that was looked at at least once. */
+  async #looked(candidate: Candidate, uri: string): Promise<Source> {
+    const { source: options } = splitExtra(candidate.settings!.parameters.extra);
+    const key = JSON.stringify([uri, options]);
+    const own = this.#models.get(candidate.name) ?? new Set();
+    this.#models.set(candidate.name, own.add(key));
+    const known = this.#sources.get(key);
+    if (known !== undefined) return known;
+    const { poll } = candidate.settings!.parameters.extra.source ?? {};
+    const source = new Source({
+      uri,
+      pollMs: poll === undefined ? DEFAULT_POLL_MS : milliseconds(poll),
+      log: this.#parts.log,
+      locate: (call) => locateOnce(uri, options, call),
+      changed: () => this.#parts.changed(),
+    });
+    this.#sources.set(key, source);
+    await source.look();
+    return source;
+  }
+
+  async #forget(): Promise<void> {
+    const used = new Set([...this.#models.values()].flatMap((keys) => [...keys]));
+    for (const [key, source] of this.#sources) {
+      if (used.has(key)) continue;
+      this.#sources.delete(key);
+      await source[Symbol.asyncDispose]();
+    }
+  }
+}
+
+interface Choice {
+  readonly located: Located | undefined;
+  /** Shown beside the model while it serves. */
+  readonly note: string | undefined;
+  /** By a person. */
+  readonly isDecided: boolean;
+}
+
+const uriOf = (key: string): string => (JSON.parse(key) as [string])[0];
+
+/** By what the cache knows a source: the uri and the registry, without its credentials. */
+export function sourceKey({ settings }: Candidate, uri: string): string {
+  return JSON.stringify([uri, settings?.parameters.extra.source?.registry ?? ""]);
+}
+
+/** The uri of an artifact that a resolver brings; undefined for one on this machine, and for an address. */
+async function remoteUri({ settings, folder }: Candidate): Promise<string | undefined> {
+  const uri = settings?.parameters.uri;
+  if (settings === undefined || uri === undefined || localPath(uri, folder) !== undefined) return undefined;
+  try {
+    const plugin = await loadPlugin("runtime", settings.implementation, folder);
+    return plugin.uri === "address" ? undefined : absoluteUri(uri, folder);
+  } catch {
+    // The load says what is wrong with the plugin.
+    return undefined;
+  }
+}
+
+/** With an alias the registry's version number is the version, unless the settings name one. */
+function withLocated(
+  candidate: Candidate,
+  uri: string,
+  located: Located,
+  note: string | undefined,
+): Candidate {
+  const own = candidate.settings!.parameters.version;
+  const version = own || located.version || candidate.version;
+  const content = [candidate.fingerprint, version, located.revision];
+  return {
+    ...candidate,
+    version,
+    located,
+    sourceKey: sourceKey(candidate, uri),
+    note,
+    fingerprint: createHash("sha256").update(content.join("\n")).digest("hex"),
+  };
+}

@@ -1,0 +1,24 @@
+import { expect, it } from "vitest";
+import { workerCounts } from "../../src/host/isolation/worker.ts";
+import { userCodeCounts } from "../../src/host/user-code/counts.ts";
+import { testCall } from "../../src/testing/index.ts";
+import { Files } from "../support/files.ts";
+import { loadRuntime, spec } from "../support/isolation.ts";
+
+const CODE = `export default () => ({ outputs: [{ name: "y", data: [1] }] })`;
+
+/** Each load evaluates the code anew, and Node never unloads a module of a thread that lives. */
+it("300 reloads of code on a thread leave no thread and no code", { timeout: 120_000 }, async () => {
+  await using files = await Files.create({ "m.ts": CODE });
+  const before = { ...workerCounts, generations: userCodeCounts.generations };
+  const reload = async () => {
+    const options = { extra: { isolation: "thread" } } as const;
+    await using runtime = await loadRuntime("module", spec(files.root), { module: "./m.ts" }, options);
+    const { outputs } = await runtime.infer({ parameters: {}, inputs: [] }, testCall());
+    expect(outputs[0]!.data).toEqual(Float64Array.of(1));
+  };
+  for (let n = 0; n < 150; n++) await Promise.all([reload(), reload()]);
+  expect(workerCounts.started - before.started).toBe(300);
+  expect(workerCounts.joined - before.joined).toBe(300);
+  expect(userCodeCounts.generations).toBe(before.generations);
+});

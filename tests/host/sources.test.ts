@@ -1,0 +1,256 @@
+import { createHmac } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ModelDetails } from "../../src/host/types.ts";
+import { eventually } from "../support/eventually.ts";
+import { TestRegistry } from "../support/registry.ts";
+import { serve, TestRepository, type TestServer } from "../support/server.ts";
+
+let registry: TestRegistry;
+let repository: TestRepository;
+let cache_dir: string;
+let server: TestServer;
+beforeEach(async () => {
+  registry = await TestRegistry.start();
+  repository = await TestRepository.create();
+  cache_dir = await mkdtemp(join(tmpdir(), "capstan-sources-"));
+});
+afterEach(async () => {
+  await server[Symbol.asyncDispose]();
+  await registry[Symbol.asyncDispose]();
+  await repository[Symbol.asyncDispose]();
+  await rm(cache_dir, { recursive: true, force: true });
+});
+
+async function start(extra: Record<string, unknown> = {}, settings: Record<string, unknown> = {}) {
+  await repository.write("m", registry.settings("m", extra));
+  server = await serve(repository.root, { cache_dir, ...settings });
+}
+
+const ROW = { inputs: [{ name: "x", shape: [1], datatype: "INT64", data: [0] }] };
+
+/** Which version answers: it adds its number. */
+async function version(path = "/v2/models/m/infer", headers: Record<string, string> = {}): Promise<number> {
+  const response = await server.request(path, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify(ROW),
+  });
+  const { outputs, model_version } = (await response.json()) as {
+    outputs?: [{ data: [number] }];
+    model_version: string;
+  };
+  if (outputs === undefined) return response.status;
+  expect(String(outputs[0].data[0])).toBe(model_version);
+  return outputs[0].data[0];
+}
+
+const details = async () => ((await server.get("/admin/models")).body as { models: ModelDetails[] }).models;
+const post = (path: string, body: object = {}) => server.post(path, body);
+const serves = (wanted: number) => eventually(async () => (await version()) === wanted);
+
+describe("an alias", () => {
+  it("is followed: the registry's version number is the version", async () => {
+    await start();
+    expect(await version()).toBe(1);
+    registry.aliases.champion = "2";
+    await serves(2);
+    await eventually(async () => (await details()).length === 1);
+    expect(await details()).toMatchObject([
+      { name: "m", version: "2", state: "READY", uri: "models:/m@champion", revision: expect.any(String) },
+    ]);
+  });
+
+  it("is followed at once when the registry says so, signed or from here", async () => {
+    await start({ source: { poll: "1h" } }, { notify_secret: "s3cret" });
+    registry.aliases.champion = "2";
+    expect((await post("/v2/repository/notify", { model: "m" })).status).toBe(202);
+    await serves(2);
+    registry.aliases.champion = "3";
+    const body = JSON.stringify({ uri: "models:/m@champion" });
+    const signed = (secret: string) =>
+      server.request("/v2/repository/notify", {
+        method: "POST",
+        body,
+        headers: {
+          "x-capstan-signature": `sha256=${createHmac("sha256", secret).update(body).digest("hex")}`,
+        },
+      });
+    expect((await signed("wrong")).status).toBe(403);
+    expect((await signed("s3cret")).status).toBe(202);
+    await serves(3);
+    expect((await post("/v2/repository/notify", { model: "ghost" })).status).toBe(404);
+    expect((await post("/v2/repository/notify", {})).status).toBe(400);
+    expect((await post("/v2/repository/notify", { model: 3 })).status).toBe(400);
+  });
+
+  it("costs one small request a look while nothing changes, and files are fetched once", async () => {
+    await start();
+    await eventually(() => registry.looks > 3);
+    expect(registry.fetches("1")).toBe(1);
+    const others = registry.asked.length - registry.looks;
+    await eventually(() => registry.looks > 6);
+    expect(registry.asked.length - registry.looks).toBe(others);
+  });
+
+  it("that moves to a version which does not load leaves the old one serving, and says why", async () => {
+    registry.contents[2] = Buffer.from("no model");
+    await start();
+    registry.aliases.champion = "2";
+    await eventually(async () => (await details()).some(({ reason }) => /model.onnx/.test(reason)));
+    expect(await version()).toBe(1);
+    expect(registry.fetches("2")).toBe(1);
+    await eventually(() => registry.looks > 8);
+    expect(registry.fetches("2")).toBe(1);
+    registry.aliases.champion = "3";
+    await serves(3);
+  });
+});
+
+describe("a registry that is down", () => {
+  it("leaves the version serving, and the reason beside it", async () => {
+    await start();
+    registry.isDown = true;
+    await eventually(async () => /does not answer/.test((await details())[0]!.reason));
+    expect(await version()).toBe(1);
+    registry.isDown = false;
+    registry.aliases.champion = "2";
+    await server.post("/v2/repository/notify", { model: "m" });
+    await serves(2);
+    expect((await details())[0]!.reason).toBe("");
+  });
+
+  it("at the start is made up for by the last good version", async () => {
+    await start();
+    expect(await version()).toBe(1);
+    await server[Symbol.asyncDispose]();
+    registry.isDown = true;
+    server = await serve(repository.root, { cache_dir });
+    expect(await version()).toBe(1);
+  });
+
+  it("at the first start is an error that says so, and is asked again", async () => {
+    registry.isDown = true;
+    await start();
+    expect(await version()).toBe(503);
+    expect((await details())[0]).toMatchObject({
+      state: "UNAVAILABLE",
+      reason: expect.stringMatching(/500/),
+    });
+    registry.isDown = false;
+    await server.post("/v2/repository/notify", { model: "m" });
+    await serves(1);
+  });
+});
+
+describe("a person's decision", () => {
+  it("to roll back holds until the alias moves, also over a restart", async () => {
+    await start();
+    expect((await post("/v2/models/m/rollback")).status).toBe(404);
+    registry.aliases.champion = "2";
+    await serves(2);
+    const { body } = await post("/v2/models/m/rollback");
+    expect((body as { models: ModelDetails[] }).models).toContainEqual(
+      expect.objectContaining({ version: "1", state: "READY", reason: "rolled back" }),
+    );
+    expect(await version()).toBe(1);
+    await eventually(() => registry.looks > 6);
+    expect(await version()).toBe(1);
+    await server[Symbol.asyncDispose]();
+    server = await serve(repository.root, { cache_dir });
+    expect(await version()).toBe(1);
+    registry.aliases.champion = "3";
+    await serves(3);
+    await post("/v2/models/m/rollback");
+    expect(await version()).toBe(2);
+  });
+
+  it("to pin holds whatever the alias does, until it is unpinned", async () => {
+    await start();
+    expect((await post("/v2/models/m/pin", { version: "7" })).status).toBe(200);
+    expect(await version()).toBe(7);
+    registry.aliases.champion = "2";
+    await eventually(() => registry.looks > 4);
+    expect(await version()).toBe(7);
+    expect((await post("/v2/models/m/pin", { version: 7 })).status).toBe(400);
+    await post("/v2/models/m/unpin");
+    await serves(2);
+    await post("/v2/models/m/pin");
+    expect((await details())[0]).toMatchObject({ version: "2", note: "pinned" });
+  });
+
+  it("that cannot be carried out is taken back", async () => {
+    registry.contents[9] = Buffer.from("no model");
+    await start();
+    expect((await post("/v2/models/m/pin", { version: "9" })).status).toBe(503);
+    expect(await version()).toBe(1);
+    registry.aliases.champion = "2";
+    await serves(2);
+  });
+
+  it("to unload a model outlives a restart", async () => {
+    await start();
+    await post("/v2/repository/models/m/unload");
+    expect(await version()).toBe(503);
+    await server[Symbol.asyncDispose]();
+    server = await serve(repository.root, { cache_dir });
+    expect(await version()).toBe(503);
+    await post("/v2/repository/models/m/load");
+    expect(await version()).toBe(1);
+  });
+
+  it("is not possible for a folder of files", async () => {
+    await start();
+    await repository.addSample("iris");
+    await eventually(async () => (await server.get("/v2/models/iris/ready")).status === 200);
+    expect(await post("/v2/models/iris/pin")).toMatchObject({
+      status: 501,
+      body: { error: expect.stringMatching(/no.* registry/) },
+    });
+    expect((await post("/v2/models/ghost/rollback")).status).toBe(404);
+  });
+});
+
+describe("a canary", () => {
+  const canary = { alias: "challenger", weight: 50, max_error_rate: 0.5, min_requests: 5 };
+
+  it("gets its share, and a caller stays on its side", async () => {
+    registry.aliases.challenger = "2";
+    await start({ canary });
+    await eventually(async () => (await details()).filter(({ state }) => state === "READY").length === 2);
+    const answers = new Map<string, number>();
+    for (let caller = 0; caller < 60; caller++) {
+      const id = `caller-${caller}`;
+      answers.set(id, await version("/v2/models/m/infer", { "x-request-id": id }));
+      expect(await version("/v2/models/m/infer", { "x-request-id": id })).toBe(answers.get(id));
+    }
+    const tried = [...answers.values()].filter((each) => each === 2).length;
+    expect(tried).toBeGreaterThan(10);
+    expect(tried).toBeLessThan(50);
+    expect(await version("/v2/models/m/versions/1/infer")).toBe(1);
+    expect(await version("/v2/models/m/versions/2/infer")).toBe(2);
+    expect((await details()).find((each) => each.version === "2")).toMatchObject({ canaryWeight: 50 });
+    registry.aliases.champion = "2";
+    await eventually(async () => (await details()).length === 1);
+    expect(await version()).toBe(2);
+  });
+
+  it("that fails too often is taken back", async () => {
+    registry.aliases.challenger = "2";
+    await start({ canary }, { repository_poll: "50ms" });
+    await eventually(async () => (await details()).filter(({ state }) => state === "READY").length === 2);
+    const bad = { inputs: [{ name: "z", shape: [1], datatype: "INT64", data: [0] }] };
+    const fail = () => post("/v2/models/m/versions/2/infer", bad);
+    await eventually(async () => {
+      await Promise.all([fail(), fail(), fail()]);
+      return (await details()).length === 1;
+    });
+    expect(await version()).toBe(1);
+    registry.aliases.challenger = "3";
+    await eventually(async () =>
+      (await details()).some(({ version: each, state }) => each === "3" && state === "READY"),
+    );
+  });
+});

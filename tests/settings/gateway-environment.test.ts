@@ -1,0 +1,84 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { startServer } from "../../src/cli/server.ts";
+import { gatewayModel } from "../../src/settings/gateway-environment.ts";
+import { loadServerSettings } from "../../src/settings/load-server.ts";
+import { createLog } from "../../src/telemetry/log.ts";
+import { OpenaiUpstream } from "../support/openai-upstream.ts";
+
+const cwd = mkdtempSync(join(tmpdir(), "capstan-gateway-"));
+writeFileSync(join(cwd, "tiny.gguf"), "");
+writeFileSync(join(cwd, "onnx-folder"), "");
+
+describe("the model of a gateway's variables", () => {
+  it("is an upstream", () => {
+    const env = { VLLM_URL: "http://127.0.0.1:1/v1", MODEL_NAME: "org/small", TIMEOUT_MS: "500" };
+    expect(gatewayModel({ ...env, TEMPERATURE: "0.2", MAX_LENGTH: "64" }, cwd)).toEqual({
+      name: "small",
+      implementation: "llm",
+      parameters: {
+        extra: {
+          framework: "openai",
+          base_url: "http://127.0.0.1:1/v1",
+          model: "org/small",
+          upstream_timeout: "500ms",
+          sampling: { temperature: 0.2, max_tokens: 64 },
+        },
+      },
+    });
+  });
+
+  it("is a file, or a folder", () => {
+    const gguf = { name: "tiny", parameters: { extra: { framework: "llama-cpp", device: "metal" } } };
+    expect(gatewayModel({ LLAMA_MODEL_PATH: "tiny.gguf", DEVICE: "MPS" }, cwd)).toMatchObject(gguf);
+    expect(gatewayModel({ MODEL_NAME: "./tiny.gguf" }, cwd)).toMatchObject({ name: "tiny" });
+    expect(gatewayModel({ MODEL_NAME: "onnx-folder" }, cwd)).toMatchObject({
+      parameters: { uri: join(cwd, "onnx-folder"), extra: { framework: "transformers" } },
+    });
+  });
+
+  it("is none without one of its variables", () => {
+    expect(gatewayModel({ MODEL_NAME: "iris", TEMPERATURE: "hot" }, cwd)).toBeUndefined();
+  });
+
+  it.each([
+    [{ VLLM_URL: "http://127.0.0.1:1" }, /VLLM_URL.*needs MODEL_NAME/],
+    [{ LLAMA_MODEL_PATH: "gone.gguf" }, /LLAMA_MODEL_PATH.*there is no .*gone.gguf; nothing is downloaded/],
+    [{ MODEL_NAME: "./gone" }, /MODEL_NAME.*there is no/],
+    [{ LLAMA_MODEL_PATH: "tiny.gguf", TEMPERATURE: "hot" }, /TEMPERATURE.*must be a number, and is 'hot'/],
+  ])("says what is wrong in %j", (env, message) => {
+    expect(() => gatewayModel(env as Record<string, string>, cwd)).toThrow(message);
+  });
+
+  it("is only taken when no folder is given", async () => {
+    const env = { VLLM_URL: "http://127.0.0.1:1", MODEL_NAME: "small" };
+    const given = await loadServerSettings({ cwd, env, flags: { model_repository_root: cwd } });
+    expect(given.model).toBeUndefined();
+    expect(given.settings.default_model).toBe("small");
+  });
+
+  it("is served by itself, under the name its clients know", async () => {
+    await using upstream = await OpenaiUpstream.start();
+    const env = { VLLM_URL: upstream.origin, MODEL_NAME: "org/small" };
+    const flags = { http_port: 0, grpc_port: 0, metrics_port: 0 };
+    const { settings, model } = await loadServerSettings({ cwd, env, flags });
+    const log = await createLog({ level: "silent", pretty: false });
+    const server = await startServer(settings, env, log, model);
+    try {
+      const body = { model: "org/small", messages: [{ role: "user", content: "Hi" }] };
+      const answer = await fetch(`http://127.0.0.1:${server.http.port}/v1/chat/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      expect(await answer.json()).toMatchObject({
+        choices: [{ message: { content: "hello there friend" } }],
+      });
+      expect(upstream.requests[0]!.body.model).toBe("org/small");
+    } finally {
+      await server.close();
+    }
+  });
+});
