@@ -40,6 +40,8 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
   const program = new Command("capstan")
     .description("A pluggable model server: V2 / Open Inference Protocol over HTTP and gRPC")
     .version(packageVersion())
+    // `pin NAME --version V` is not the version of the program.
+    .enablePositionalOptions()
     .exitOverride();
   const wanted = argv.find((argument) => Object.hasOwn(COMMANDS, argument));
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {

@@ -47,7 +47,7 @@ async function openResolver(
 export async function locateOnce(uri: string, options: unknown, call: Call): Promise<Located> {
   await using closing = new AsyncDisposableStack();
   const resolver = await openResolver(uri, options, RESOLVER_HOST, closing);
-  return resolver.locate(uri, call);
+  return await resolver.locate(uri, call);
 }
 
 /**
@@ -68,7 +68,7 @@ export async function locateVersion(
       "UNSUPPORTED",
       `'${uri}' cannot be asked for version '${version}': only what served here can be pinned`,
     );
-  return resolver.locate(fixed, call);
+  return await resolver.locate(fixed, call);
 }
 
 /** What a candidate of a registry was found to be, and where its files are kept. */

@@ -72,7 +72,11 @@ export class TestRegistry implements AsyncDisposable {
       : this.#find(url);
     const content = body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body));
     const type = body instanceof Uint8Array ? "application/octet-stream" : "application/json";
-    response.writeHead(status, { "content-type": type, "content-length": content.length });
+    response.writeHead(status, {
+      "content-type": type,
+      "content-length": content.length,
+      etag: `"${url.pathname}"`,
+    });
     response.end(content);
   }
 

@@ -70,6 +70,8 @@ export class Source implements AsyncDisposable {
       requestId: `look-${this.#parts.uri}`,
       log: this.#parts.log,
     };
+    // Whoever asks first waits for the answer, and need not be told.
+    const isFirst = this.#located === undefined && this.#fault === undefined;
     try {
       const seen = await this.#settled(call);
       const isNew = this.#located?.revision !== seen.revision || this.#located.version !== seen.version;
@@ -77,9 +79,9 @@ export class Source implements AsyncDisposable {
       this.#fault = undefined;
       this.#failures = 0;
       this.#lookedAt = Date.now();
-      if (isNew) this.#parts.changed();
+      if (isNew && !isFirst) this.#parts.changed();
     } catch (error) {
-      this.#failed(toCapstanError(error));
+      this.#failed(toCapstanError(error), isFirst);
     }
   }
 
@@ -95,14 +97,14 @@ export class Source implements AsyncDisposable {
     }
   }
 
-  #failed(error: CapstanError): void {
+  #failed(error: CapstanError, isFirst: boolean): void {
     if (this.#closing.signal.aborted) return;
     const isNew = this.#fault?.message !== error.message;
     this.#fault = error;
     this.#failures += 1;
     const fields = { uri: this.#parts.uri, code: error.code, failures: this.#failures };
     if (isNew) this.#parts.log.warn(fields, `the registry was asked in vain: ${error.message}`);
-    if (isNew) this.#parts.changed();
+    if (isNew && !isFirst) this.#parts.changed();
   }
 
   #schedule(): void {
