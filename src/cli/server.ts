@@ -1,4 +1,4 @@
-import { setTimeout } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type GrpcListening, listenGrpc } from "../grpc/server.ts";
 import { BrowserStreams } from "../host/streams/index.ts";
@@ -23,7 +23,8 @@ export interface RunningServer {
   readonly repository: RepositoryControl;
   /**
    * Fails readiness, answers what was accepted, disposes every model. Safe to call twice.
-   * @param lingerMs for so long new requests are still taken: some were on their way when nobody could know.
+   * @param lingerMs for so long new requests are still taken: some were on their way when nobody could know. Then for
+   * as long again over the connections that are open.
    */
   close(lingerMs?: number): Promise<void>;
 }
@@ -43,18 +44,20 @@ export async function startServer(
   await using opened = new AsyncDisposableStack();
   const closing = new AbortController();
   const metrics = new Metrics(settings.metrics_rest_server_prefix);
-  const { access } = await openRecords(settings, env, log, opened);
+  const { access, store } = await openRecords(settings, env, log, opened);
   const { plane, reconciler, memories, sources } = createHost(
     settings,
     scanOf(settings, env, only),
     log,
     metrics,
     closing.signal,
+    store,
   );
   // Closed when no model is left that may still have something to remember.
   opened.use(memories);
   opened.use(sources);
   const streams = opened.use(await BrowserStreams.open(settings, log));
+  let draining = false;
   const parts = {
     plane,
     access,
@@ -65,7 +68,7 @@ export async function startServer(
     running: new RunningCalls(),
     streams,
     memories,
-    stopping: () => closing.signal.aborted,
+    stopping: () => draining,
   };
   opened.defer(() => reconciler.close());
   const kickoffs = opened.use(new Kickoffs(parts));
@@ -73,11 +76,18 @@ export async function startServer(
   if (metricsServer) opened.defer(() => metricsServer.close());
   const transports: Pick<Listening, "close">[] = [streams];
   let linger = 0;
-  opened.defer(() => closeAll(transports, linger));
+  opened.defer(async () => {
+    if (linger > 0) await lingerFor(linger);
+    const closed = closeAll(transports, linger);
+    // Not before: who is told to connect again must find nobody, or another server, and not one that is closing.
+    draining = true;
+    await closed;
+  });
   const http = await listenForModels(parts, kickoffs);
   transports.push(http);
   const grpcAddress = { host: settings.host, port: settings.grpc_port };
-  const grpc = await listenGrpc({ ...parts, logControl: logControl(log) }, grpcAddress);
+  const stopping = () => closing.signal.aborted;
+  const grpc = await listenGrpc({ ...parts, stopping, logControl: logControl(log) }, grpcAddress);
   transports.push(grpc);
   await reconciler.start();
   if (only === undefined) opened.use(watch(settings, reconciler, log));
@@ -97,7 +107,12 @@ export async function startServer(
 }
 
 /** At the same time: while one drains, the other must not go on taking work. */
-async function closeAll(transports: readonly Pick<Listening, "close">[], lingerMs: number): Promise<void> {
-  if (lingerMs > 0) await setTimeout(lingerMs);
-  await Promise.all(transports.map((transport) => transport.close()));
+async function closeAll(transports: readonly Pick<Listening, "close">[], graceMs: number): Promise<void> {
+  await Promise.all(transports.map((transport) => transport.close(graceMs)));
+}
+
+/** Ends just after the system's queue of new connections was emptied: those in it are lost by closing. */
+async function lingerFor(ms: number): Promise<void> {
+  await setTimeout(ms);
+  await setImmediate();
 }

@@ -17,9 +17,11 @@ import { Sources } from "../../host/sources/sources.ts";
 import type { DataPlane } from "../../host/types.ts";
 import { userCodeCounts } from "../../host/user-code/counts.ts";
 import { watchRepository } from "../../host/watcher.ts";
+import { DesiredTable } from "../../records/desired-table.ts";
 import type { GatewayModel } from "../../settings/gateway-environment.ts";
 import type { Environment } from "../../settings/interpolate.ts";
 import type { ServerSettings } from "../../settings/server.ts";
+import type { Store } from "../../store/database.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 
 const MIB = 1024 * 1024;
@@ -54,6 +56,7 @@ export function createHost(
   log: Logger,
   metrics: Metrics,
   stopping: AbortSignal,
+  store: Store | undefined,
 ) {
   const registry = new ModelRegistry((name, version) => reconciler.absence(name, version));
   const memories = new Memories({
@@ -62,7 +65,7 @@ export function createHost(
     memoryOf: (model) => registry.find(model).settings.parameters.extra.memory,
   });
   const artifacts = new ArtifactCache(settings.cache_dir, settings.cache_max_bytes, log);
-  const desired = decisionsOf(settings);
+  const desired = store === undefined ? decisionsOf(settings) : new DesiredTable(store.database);
   const sources = new Sources({
     cache: artifacts,
     desired,
