@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import type { ModelDetails } from "../host/types.ts";
+import { table } from "./database.ts";
 
 interface Flags {
   readonly url: string;
@@ -94,18 +95,6 @@ function rowOf(model: ModelDetails): string[] {
     model.loadedAt === undefined ? "-" : age(Date.now() - model.loadedAt),
     [canary, model.reason || model.note].filter(Boolean).join("; "),
   ];
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }
 
 const UNITS = [

@@ -13,6 +13,10 @@ const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<C
   check: { summary: "Check the settings of a repository", load: () => import("./check.ts") },
   gateway: { summary: "Stream answers of a V2 gRPC server to browsers", load: () => import("./gateway.ts") },
   models: { summary: "What a running server serves, and which version", load: () => import("./models.ts") },
+  roles: { summary: "Tiers, and what the keys of each may do", load: () => import("./roles.ts") },
+  keys: { summary: "Keys of callers", load: () => import("./keys.ts") },
+  usage: { summary: "What each key used", load: () => import("./usage.ts") },
+  db: { summary: "The database of keys, usage and records", load: () => import("./db.ts") },
   conformance: {
     summary: "Run the V2 conformance suite against a server",
     load: () => import("./conformance.ts"),

@@ -44,7 +44,7 @@ export async function startServer(
   await using opened = new AsyncDisposableStack();
   const closing = new AbortController();
   const metrics = new Metrics(settings.metrics_rest_server_prefix);
-  const { access, store } = await openRecords(settings, env, log, opened);
+  const { access, store, administration, limited } = await openRecords(settings, env, log, opened);
   const { plane, reconciler, memories, sources } = createHost(
     settings,
     scanOf(settings, env, only),
@@ -59,8 +59,9 @@ export async function startServer(
   const streams = opened.use(await BrowserStreams.open(settings, log));
   let draining = false;
   const parts = {
-    plane,
+    plane: limited?.(plane) ?? plane,
     access,
+    administration,
     repository: reconciler,
     metrics,
     settings,

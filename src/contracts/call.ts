@@ -27,6 +27,8 @@ export interface CallRecord {
   outputTokens?: number;
   /** `performance.now()` of the first piece of text. */
   firstTokenAt?: number;
+  /** For the answer, such as how the caller's limits stand. */
+  headers?: Readonly<Record<string, string>>;
   /** How the first choice ended. */
   finish?: string | undefined;
 }

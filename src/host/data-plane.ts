@@ -82,7 +82,7 @@ export class ModelDataPlane implements DataPlane {
 
   /** The generation is held until the response's body was read, or given up. */
   async passthrough(model: string, version: string | undefined, route: string, body: unknown, call: Call) {
-    const held = this.#parts.registry.find(model, version).acquire();
+    const held = this.#parts.registry.find(model, version, callerOf(call)).acquire();
     const lack = `has no upstream that serves ${route}`;
     try {
       const response = await this.#capability(model, version, call, lack, (llm) => {

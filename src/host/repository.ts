@@ -17,7 +17,7 @@ import { codeFiles } from "./code-files.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { type Folder, foldersBelow } from "./folders.ts";
 import { localPath, schemeOf } from "./local-path.ts";
-import type { Canary } from "./sources/canary.ts";
+import { type Canary, namesAlias } from "./sources/canary.ts";
 
 export const MODEL_FILE = "model-settings.json";
 
@@ -168,7 +168,11 @@ function resolved(model: ModelFile, folder: string, subfolder: string | undefine
   const { settings: final, finding } = resolveImplementation(settings, folder);
   return {
     settings: final,
-    findings: [...identityFindings(settings), ...(finding === undefined ? [] : [finding])],
+    findings: [
+      ...identityFindings(settings),
+      ...canaryFindings(settings),
+      ...(finding === undefined ? [] : [finding]),
+    ],
   };
 }
 
@@ -190,6 +194,14 @@ function identityFindings({ name, parameters }: ModelSettings): Finding[] {
   return faults.flatMap(({ path, fault }) =>
     fault === undefined ? [] : [{ path, message: fault, severity: "error" as const }],
   );
+}
+
+/** A canary is another alias of what the uri names. */
+function canaryFindings({ parameters: { uri, extra } }: ModelSettings): Finding[] {
+  if (extra.canary === undefined || (uri !== undefined && namesAlias(uri))) return [];
+  const what = uri === undefined ? "there is no parameters.uri, and it" : `parameters.uri "${uri}"`;
+  const message = `canary: ${what} names no alias; it must end in @ALIAS, such as "models:/iris@champion"`;
+  return [{ path: ["parameters", "extra", "canary"], message, severity: "error" }];
 }
 
 const LONGEST_NAME = 256;

@@ -24,11 +24,12 @@ export function chooseModel({ parts }: Exchange, named: string | undefined): Tar
 export function answerHeaders(x: Exchange, target: Target): () => Headers {
   const asked = performance.now();
   return () => {
-    const { version, cache } = x.call().record;
+    const { version, cache, headers } = x.call().record;
     return {
       "x-capstan-model-version": version ?? target.answering,
       "x-capstan-overhead-ms": (asked - x.started).toFixed(2),
       ...(cache === undefined ? {} : { "x-capstan-cache": cache }),
+      ...headers,
     };
   };
 }

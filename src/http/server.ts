@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import http, { type RequestListener, type Server } from "node:http";
 import https from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import cors from "cors";
@@ -16,8 +16,11 @@ type FetchCallback = Parameters<typeof getRequestListener>[0];
 export interface Listening {
   readonly host: string;
   readonly port: number;
-  /** Closes idle connections at once and the others after their answer; resolves when all are closed. */
-  close(): Promise<void>;
+  /**
+   * Closes idle connections and, after their answer, the others; resolves when all are closed.
+   * @param graceMs for so long idle ones stay open: a request may be on its way. Absent: they close at once.
+   */
+  close(graceMs?: number): Promise<void>;
 }
 
 /** What a server that is told to close asks of whoever made it. */
@@ -50,7 +53,7 @@ export async function listen(
     server.listen(address.port, address.host, resolve);
   });
   const bound = server.address() as AddressInfo;
-  const close = () => closeServer(server, silent, settings.drain_timeout, closing);
+  const close = (graceMs = 0) => closeServer(server, silent, graceMs, settings.drain_timeout, closing);
   return { host: bound.address, port: bound.port, close };
 }
 
@@ -125,26 +128,41 @@ function watchSilent(server: Server): ReadonlySet<Socket> {
   return silent;
 }
 
-/** @param drainMs what is still open then is told to end, and cut off; 0 waits without end. */
-function closeServer(
+/**
+ * First only new connections are turned away: a client whose request is on its way over an open one hears with its
+ * answer that this one closes.
+ * @param graceMs for so long connections without a request stay open.
+ * @param drainMs what is still open then is told to end, and cut off; 0 waits without end.
+ */
+async function closeServer(
   server: Server,
   silent: ReadonlySet<Socket>,
+  graceMs: number,
   drainMs: number,
   closing: Closing | undefined,
 ): Promise<void> {
-  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
-  const overdue = drainMs > 0 ? setTimeout(() => closing?.overdue(), drainMs) : undefined;
-  const end =
-    drainMs > 0 ? setTimeout(() => server.closeAllConnections(), drainMs + LAST_WORDS_MS) : undefined;
-  return new Promise((resolve, reject) => {
-    server.close((error) => {
-      clearInterval(idle);
-      clearTimeout(overdue);
-      clearTimeout(end);
-      if (error) reject(error);
-      else resolve();
-    });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const closeUnused = () => {
     server.closeIdleConnections();
     for (const socket of silent) socket.destroy();
+  };
+  // That of HTTP would close idle connections as well.
+  NetServer.prototype.close.call(server, (error) => (error ? reject(error) : resolve()));
+  const timers: NodeJS.Timeout[] = [];
+  const after = (ms: number, work: () => void) => timers.push(setTimeout(work, ms));
+  after(graceMs, () => {
+    closeUnused();
+    timers.push(setInterval(closeUnused, IDLE_CHECK_MS));
   });
+  if (drainMs > 0) {
+    after(drainMs, () => closing?.overdue());
+    after(drainMs + LAST_WORDS_MS, () => server.closeAllConnections());
+  }
+  try {
+    await promise;
+  } finally {
+    for (const timer of timers) clearTimeout(timer);
+    // Not listening any more, it only lets go of its own timer.
+    server.close();
+  }
 }

@@ -1,3 +1,4 @@
+import { adminRoutes } from "../../http/admin/routes.ts";
 import { createApp } from "../../http/app.ts";
 import { cancelRoutes } from "../../http/cancel.ts";
 import { controlRoutes } from "../../http/control.ts";
@@ -26,6 +27,7 @@ export function listenForModels(parts: HttpParts, kickoffs: Kickoffs): Promise<L
     ...v2Routes,
     ...repositoryRoutes,
     ...controlRoutes,
+    ...adminRoutes,
     ...healthRoutes,
     ...mlflowRoutes,
     ...generateRoutes,

@@ -1,6 +1,15 @@
+import { Redis } from "ioredis";
+import { administration } from "../../access/administration.ts";
 import { AccessControl, OPEN_ROUTES } from "../../access/control.ts";
+import { Limits } from "../../access/limits/limits.ts";
+import { Quotas } from "../../access/limits/quotas.ts";
+import { Rates } from "../../access/limits/rates.ts";
+import { AccessPlane } from "../../access/plane.ts";
 import { AccessRecords } from "../../access/records.ts";
+import { Usage } from "../../access/usage.ts";
 import type { Log } from "../../contracts/index.ts";
+import type { Administration } from "../../host/administration.ts";
+import type { DataPlane } from "../../host/types.ts";
 import type { Environment } from "../../settings/interpolate.ts";
 import { type Problem, SettingsError } from "../../settings/problems.ts";
 import type { ServerSettings } from "../../settings/server.ts";
@@ -10,6 +19,9 @@ import { openStore, type Store } from "../../store/database.ts";
 export interface Records {
   readonly store?: Store;
   readonly access?: AccessControl;
+  readonly administration?: Administration;
+  /** Puts what keys may do in front of a data plane. */
+  readonly limited?: (plane: DataPlane) => DataPlane;
 }
 
 /**
@@ -32,7 +44,32 @@ export async function openRecords(
   const seed = env.CAPSTAN_ADMIN_KEY;
   if (seed) await records.seedAdmin(checkedSeed(seed));
   const access = opened.use(new AccessControl(records, openRoutes(settings), log));
-  return { store, access };
+  const usage = opened.use(new Usage(store.database, log));
+  const rates = new Rates(redisOf(settings, log, opened), settings.on_redis_down);
+  const limits = new Limits(rates, new Quotas(store.database, log));
+  const { authenticator } = access;
+  return {
+    store,
+    access,
+    administration: administration(records, authenticator, usage),
+    limited: (plane) => new AccessPlane(plane, { authenticator, limits, usage }),
+  };
+}
+
+/** Replicas share their limits through it. */
+function redisOf({ redis_url }: ServerSettings, log: Log, opened: AsyncDisposableStack): Redis | undefined {
+  if (redis_url === null) return undefined;
+  const redis = new Redis(redis_url, { maxRetriesPerRequest: 1, enableOfflineQueue: false });
+  let isDown = false;
+  redis.on("error", (err) => {
+    if (!isDown) log.error({ err }, "Redis does not answer: limits follow on_redis_down");
+    isDown = true;
+  });
+  redis.on("ready", () => {
+    isDown = false;
+  });
+  opened.defer(() => redis.disconnect());
+  return redis;
 }
 
 function needsDatabase({ auth, inference_log, completion_cache }: ServerSettings): boolean {

@@ -1,10 +1,11 @@
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Located, Log } from "../../contracts/index.ts";
 import { type Content, contentOf, isWhole } from "./content.ts";
-import { evict } from "./evict.ts";
-import { isOwnerAlive, readJson, writeJson } from "./files.ts";
+import { evict, straysIn } from "./evict.ts";
+import { isOwnerAlive, ownedName, readJson, writeJson } from "./files.ts";
+import { locked } from "./lock.ts";
 
 /** Files of an artifact that are held: they stay while the lease is out. */
 export interface Artifact extends AsyncDisposable {
@@ -19,43 +20,51 @@ interface Entry {
 
 /** How many versions of a source are remembered: what a rollback can go to. */
 const HISTORY = 10;
+/** So old is a folder without its list only when the process that put it there was killed. */
+const STRAY_MS = 60 * 60 * 1000;
 
 const hashed = (text: string) => createHash("sha256").update(text).digest("hex");
 
+type Fetch = (directory: string) => Promise<void>;
+
+/** A fetch under way, and how many wait for it. It holds what it brings until they do. */
+interface Fetching {
+  readonly done: Promise<Artifact>;
+  waiting: number;
+}
+
 /**
- * Fetched artifacts, by their content: models share them, and so do processes. What is fetched is written aside and
- * renamed, so that a process killed at any point leaves a whole artifact or none.
+ * Fetched artifacts, by their content: models share them, and so do processes of one machine. What is fetched is written
+ * aside and renamed, so that a process killed at any point leaves a whole artifact or none.
  *
- * `artifacts/DIGEST/` the files, `artifacts/DIGEST.json` their sizes, `leases/DIGEST/PID-ID` who uses them,
- * `revisions/KEY/REVISION.json` which content a revision is, `history/KEY.json` what served, `aside/PID-ID/` fetches.
+ * `artifacts/DIGEST/` the files, `artifacts/DIGEST.json` their sizes, `leases/DIGEST/OWNER` who uses them,
+ * `revisions/KEY/REVISION.json` which content a revision is, `history/KEY.json` what served, `aside/OWNER/` fetches,
+ * `keeping` the lock of whoever adds or removes artifacts.
  */
 export class ArtifactCache {
   readonly #root: string;
   readonly #maxBytes: number;
   readonly #log: Log;
-  readonly #fetches = new Map<string, Promise<Content>>();
+  readonly #strayMs: number;
+  readonly #fetches = new Map<string, Fetching>();
   #tidied: Promise<void> | undefined;
 
-  constructor(root: string, maxBytes: number, log: Log) {
+  constructor(root: string, maxBytes: number, log: Log, { strayMs = STRAY_MS } = {}) {
     this.#root = root;
     this.#maxBytes = maxBytes;
     this.#log = log;
+    this.#strayMs = strayMs;
   }
 
   /**
    * The files of a revision: those that are there, else what `fetch` brings into an empty folder.
    * @param key stands for a uri and how it is resolved.
    */
-  async acquire(
-    key: string,
-    located: Located,
-    fetch: (directory: string) => Promise<void>,
-  ): Promise<Artifact> {
+  async acquire(key: string, located: Located, fetch: Fetch): Promise<Artifact> {
     this.#tidied ??= this.#tidy();
     await this.#tidied;
     const known = await this.#known(key, located.revision);
-    const content = known ?? (await this.#fetchOnce(key, located, fetch));
-    return this.#lease(content);
+    return known ?? (await this.#fetched(key, located, fetch));
   }
 
   /** Notes that a version serves: it is what a rollback, or a start without the registry, comes back to. */
@@ -69,37 +78,46 @@ export class ArtifactCache {
     return (await readJson<Located[]>(this.#historyPath(key))) ?? [];
   }
 
-  async #known(key: string, revision: string): Promise<Content | undefined> {
+  /** Held first and looked at then: whoever evicts takes the list away first, and looks for leases then. */
+  async #known(key: string, revision: string): Promise<Artifact | undefined> {
     const entry = await readJson<Entry>(this.#revisionPath(key, revision));
     if (entry === undefined) return undefined;
+    const held = await this.#hold(entry.digest);
     const content = await readJson<Content>(this.#manifest(entry.digest));
-    if (content === undefined) return undefined;
-    if (await isWhole(this.#folder(content.digest), content)) return content;
-    this.#log.warn({ digest: content.digest }, "a kept artifact is damaged, and fetched again");
-    await this.#remove(content.digest);
+    if (content !== undefined && (await isWhole(held.path, content))) return this.#used(held);
+    await held[Symbol.asyncDispose]();
+    if (content !== undefined)
+      this.#log.warn({ digest: entry.digest }, "a kept artifact is damaged, and fetched again");
     return undefined;
   }
 
-  #fetchOnce(key: string, located: Located, fetch: (directory: string) => Promise<void>): Promise<Content> {
+  async #fetched(key: string, located: Located, fetch: Fetch): Promise<Artifact> {
     const id = JSON.stringify([key, located.revision]);
-    let fetching = this.#fetches.get(id);
-    if (fetching === undefined) {
-      fetching = this.#fetch(key, located, fetch).finally(() => this.#fetches.delete(id));
-      this.#fetches.set(id, fetching);
+    const fetching = this.#fetches.get(id) ?? { done: this.#fetch(key, located, fetch), waiting: 0 };
+    this.#fetches.set(id, fetching);
+    fetching.waiting += 1;
+    try {
+      return await this.#hold((await fetching.done).digest);
+    } finally {
+      fetching.waiting -= 1;
+      if (fetching.waiting === 0) {
+        this.#fetches.delete(id);
+        await fetching.done.then((held) => held[Symbol.asyncDispose]()).catch(() => {});
+      }
     }
-    return fetching;
   }
 
-  async #fetch(key: string, located: Located, fetch: (directory: string) => Promise<void>): Promise<Content> {
-    const aside = join(this.#root, "aside", `${process.pid}-${randomUUID()}`);
+  async #fetch(key: string, located: Located, fetch: Fetch): Promise<Artifact> {
+    const aside = this.#aside();
     await mkdir(aside, { recursive: true });
     try {
       await fetch(aside);
       const content = await contentOf(aside);
-      await this.#keep(aside, content);
+      const held = await this.#hold(content.digest);
+      await this.#alone(() => this.#keep(aside, content));
       await writeJson(this.#revisionPath(key, located.revision), { digest: content.digest } satisfies Entry);
-      await evict(this.#root, this.#maxBytes, content.digest);
-      return content;
+      await this.#evict();
+      return held;
     } finally {
       await rm(aside, { recursive: true, force: true });
     }
@@ -108,23 +126,27 @@ export class ArtifactCache {
   /** Another process may have been faster: then its folder stays. */
   async #keep(aside: string, content: Content): Promise<void> {
     const folder = this.#folder(content.digest);
+    const manifest = this.#manifest(content.digest);
+    if ((await readJson(manifest)) !== undefined && (await isWhole(folder, content))) return;
     await mkdir(join(this.#root, "artifacts"), { recursive: true });
-    await rename(aside, folder).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-      if (await isWhole(folder, content)) return;
-      await rm(folder, { recursive: true, force: true });
-      await rename(aside, folder);
-    });
-    await writeJson(this.#manifest(content.digest), content);
+    await rm(folder, { recursive: true, force: true });
+    await rename(aside, folder);
+    await writeJson(manifest, content);
   }
 
-  async #lease({ digest }: Content): Promise<Artifact> {
+  /** Removing takes long for many files: they are moved aside, and removed when others may go on. */
+  async #evict(): Promise<void> {
+    const aside = this.#aside();
+    await mkdir(aside, { recursive: true });
+    await this.#alone(() => evict(this.#root, this.#maxBytes, aside));
+    await rm(aside, { recursive: true, force: true });
+  }
+
+  async #hold(digest: string): Promise<Artifact> {
     const folder = join(this.#root, "leases", digest);
-    const lease = join(folder, `${process.pid}-${randomUUID()}`);
+    const lease = join(folder, ownedName());
     await mkdir(folder, { recursive: true });
     await writeFile(lease, "");
-    const now = new Date();
-    await utimes(this.#manifest(digest), now, now);
     return {
       path: this.#folder(digest),
       digest,
@@ -132,19 +154,27 @@ export class ArtifactCache {
     };
   }
 
+  async #used(artifact: Artifact): Promise<Artifact> {
+    const now = new Date();
+    await utimes(this.#manifest(artifact.digest), now, now).catch(() => {});
+    return artifact;
+  }
+
   /** What processes that are gone have left behind. */
   async #tidy(): Promise<void> {
     const aside = join(this.#root, "aside");
-    for (const name of await readdir(aside).catch(() => [])) {
+    for (const name of await readdir(aside).catch((): string[] => [])) {
       if (!isOwnerAlive(name)) await rm(join(aside, name), { recursive: true, force: true });
     }
+    const strays = await straysIn(this.#root, this.#strayMs);
+    if (strays.length === 0) return;
+    await this.#alone(async () => {
+      for (const digest of strays) await rm(this.#folder(digest), { recursive: true, force: true });
+    });
   }
 
-  async #remove(digest: string): Promise<void> {
-    await rm(this.#manifest(digest), { force: true });
-    await rm(this.#folder(digest), { recursive: true, force: true });
-  }
-
+  #alone = <T>(work: () => Promise<T>) => locked(join(this.#root, "keeping"), work);
+  #aside = () => join(this.#root, "aside", ownedName());
   #folder = (digest: string) => join(this.#root, "artifacts", digest);
   #manifest = (digest: string) => join(this.#root, "artifacts", `${digest}.json`);
   #historyPath = (key: string) => join(this.#root, "history", `${hashed(key)}.json`);

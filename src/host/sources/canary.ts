@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { invalid } from "../../contracts/index.ts";
 
 /** How a second version gets its share of the requests. */
 export interface Canary {
@@ -17,8 +16,8 @@ export function inShare(sticky: string, weight: number): boolean {
 
 const ALIAS = /@[^@/?#]+(?=$|[?#])/;
 
-/** A uri with another alias. @throws CapstanError INVALID_ARGUMENT for one that names none. */
-export function withAlias(uri: string, alias: string): string {
-  if (ALIAS.test(uri)) return uri.replace(ALIAS, `@${alias}`);
-  throw invalid(`canary: '${uri}' names no alias; it must end in @ALIAS`);
-}
+/** Whether a uri stands for an alias of its registry. */
+export const namesAlias = (uri: string): boolean => ALIAS.test(uri);
+
+/** A uri that names an alias, with another one. */
+export const withAlias = (uri: string, alias: string): string => uri.replace(ALIAS, `@${alias}`);

@@ -3,7 +3,7 @@ import { locateVersion } from "../artifacts.ts";
 import type { ArtifactCache } from "../cache/artifact-cache.ts";
 import { splitExtra } from "../options.ts";
 import type { Candidate } from "../repository.ts";
-import type { Desired, DesiredState } from "./desired.ts";
+import { changeDesired, type Desired, type DesiredState } from "./desired.ts";
 
 /** Writes down what a person decides about a model of a registry. */
 export class Decisions {
@@ -56,7 +56,7 @@ export class Decisions {
   }
 
   async change(model: string, next: (before: Desired) => Desired): Promise<void> {
-    await this.#desired.write(model, next(await this.of(model)));
+    await changeDesired(this.#desired, model, next);
   }
 
   async #versionOf(served: Candidate, version: string | undefined, call: Call): Promise<Located> {

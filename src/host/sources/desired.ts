@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Located } from "../../contracts/index.ts";
 import { readJson, writeJson } from "../cache/files.ts";
@@ -8,8 +10,11 @@ export interface Desired {
   readonly wanted?: boolean;
   /** Stays on this version until it is unpinned. */
   readonly pin?: Located;
-  /** Serves `to` for as long as the source still says `from`. */
-  readonly rollback?: { readonly from: string; readonly to: Located };
+  /**
+   * Serves `to` for as long as the source still says `from`. When a server saw the alias elsewhere it is over, and
+   * `ended` names the occasion: the others look once more before they believe that the source still says `from`.
+   */
+  readonly rollback?: { readonly from: string; readonly to: Located; readonly ended?: string };
   /** The revision of a canary that was taken back; another one is tried again. */
   readonly stoppedCanary?: string;
 }
@@ -21,31 +26,55 @@ export interface DesiredState {
   write(model: string, desired: Desired): Promise<void>;
 }
 
-/** Decisions in a file of the cache folder, shared by the servers of one repository on this machine. */
+const changing = new WeakMap<DesiredState, Promise<unknown>>();
+
+/** Decides anew about a model, by what was decided before. Of the changes of one server, each sees the one before. */
+export function changeDesired(
+  state: DesiredState,
+  model: string,
+  next: (before: Desired) => Desired,
+): Promise<void> {
+  const before = changing.get(state) ?? Promise.resolve();
+  const changed = before
+    .catch(() => {})
+    .then(async () => state.write(model, next((await state.read())[model] ?? {})));
+  changing.set(state, changed);
+  return changed;
+}
+
+interface Entry {
+  readonly model: string;
+  readonly desired: Desired;
+}
+
+/**
+ * Decisions in a file for each model, shared by the servers of one repository on this machine: what one writes about a
+ * model never undoes what another writes about a second.
+ */
 export class DesiredFile implements DesiredState {
-  readonly #path: string;
-  #writing: Promise<unknown> = Promise.resolve();
+  readonly #folder: string;
 
   /** @param name tells the repositories of one cache folder apart. */
   constructor(folder: string, name: string) {
-    this.#path = join(folder, "desired", `${name}.json`);
+    this.#folder = join(folder, "desired", name);
   }
 
   async read(): Promise<Readonly<Record<string, Desired>>> {
-    return (await readJson<Record<string, Desired>>(this.#path)) ?? {};
+    const names = await readdir(this.#folder).catch(() => []);
+    const files = names.filter((name) => name.endsWith(".json"));
+    const entries = await Promise.all(files.map((name) => readJson<Entry>(join(this.#folder, name))));
+    return Object.fromEntries(
+      entries.flatMap((entry) => (entry === undefined ? [] : [[entry.model, entry.desired]])),
+    );
   }
 
-  write(model: string, desired: Desired): Promise<void> {
-    const written = this.#writing
-      .catch(() => {})
-      .then(async () => {
-        const { [model]: _, ...others } = await this.read();
-        await writeJson(
-          this.#path,
-          Object.keys(desired).length === 0 ? others : { ...others, [model]: desired },
-        );
-      });
-    this.#writing = written;
-    return written;
+  async write(model: string, desired: Desired): Promise<void> {
+    const path = this.#pathOf(model);
+    if (Object.keys(desired).length === 0) await rm(path, { force: true });
+    else await writeJson(path, { model, desired } satisfies Entry);
+  }
+
+  #pathOf(model: string): string {
+    return join(this.#folder, `${createHash("sha256").update(model).digest("hex").slice(0, 32)}.json`);
   }
 }

@@ -25,6 +25,7 @@ export class Source implements AsyncDisposable {
   #lookedAt: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
 
   constructor(parts: SourceParts) {
     this.#parts = parts;
@@ -48,20 +49,30 @@ export class Source implements AsyncDisposable {
     return this.#failures;
   }
 
-  /** Looks now. A look that is under way is joined. Never rejects. */
+  /** Looks now, and after a look that is under way: its answer may be from before the change. Never rejects. */
   look(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined;
-      this.#schedule();
+    if (this.#looking === undefined) return this.#begin();
+    this.#next ??= this.#looking.then(() => {
+      this.#next = undefined;
+      return this.#begin();
     });
-    return this.#looking;
+    return this.#next;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#timer);
     this.#closing.abort(new CapstanError("CANCELLED", "The server is stopping"));
-    await this.#looking;
+    await (this.#next ?? this.#looking);
+  }
+
+  #begin(): Promise<void> {
+    clearTimeout(this.#timer);
+    const looking = this.#look().then(() => {
+      this.#looking = undefined;
+      if (this.#next === undefined) this.#schedule();
+    });
+    this.#looking = looking;
+    return looking;
   }
 
   async #look(): Promise<void> {
@@ -74,12 +85,13 @@ export class Source implements AsyncDisposable {
     const isFirst = this.#located === undefined && this.#fault === undefined;
     try {
       const seen = await this.#settled(call);
-      const isNew = this.#located?.revision !== seen.revision || this.#located.version !== seen.version;
+      const isBack = this.#fault !== undefined;
+      const isOther = this.#located?.revision !== seen.revision || this.#located.version !== seen.version;
       this.#located = seen;
       this.#fault = undefined;
       this.#failures = 0;
       this.#lookedAt = Date.now();
-      if (isNew && !isFirst) this.#parts.changed();
+      if ((isBack || isOther) && !isFirst) this.#parts.changed();
     } catch (error) {
       this.#failed(toCapstanError(error), isFirst);
     }
@@ -109,8 +121,9 @@ export class Source implements AsyncDisposable {
 
   #schedule(): void {
     if (this.#closing.signal.aborted || this.#parts.pollMs === 0) return;
-    const pause = Math.min(LONGEST_PAUSE_MS, this.#parts.pollMs * 2 ** Math.min(this.#failures, 16));
-    const jittered = pause * (1 + JITTER * (2 * Math.random() - 1));
+    const { pollMs } = this.#parts;
+    const later = Math.min(LONGEST_PAUSE_MS, pollMs * 2 ** Math.min(this.#failures, 16));
+    const jittered = Math.max(pollMs, later) * (1 + JITTER * (2 * Math.random() - 1));
     this.#timer = setTimeout(() => void this.look(), jittered).unref();
   }
 }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import type { Located, Log } from "../../contracts/index.ts";
 import { milliseconds } from "../../settings/fields.ts";
 import { absoluteUri, locateOnce } from "../artifacts.ts";
@@ -8,7 +8,7 @@ import { splitExtra } from "../options.ts";
 import { loadPlugin } from "../plugins.ts";
 import type { Candidate } from "../repository.ts";
 import { withAlias } from "./canary.ts";
-import type { Desired, DesiredState } from "./desired.ts";
+import { changeDesired, type Desired, type DesiredState } from "./desired.ts";
 import { Source } from "./source.ts";
 
 const DEFAULT_POLL_MS = 30_000;
@@ -35,7 +35,9 @@ export interface SourceRow {
 export class Sources implements AsyncDisposable {
   readonly #parts: SourcesParts;
   readonly #sources = new Map<string, Source>();
-  readonly #models = new Map<string, Set<string>>();
+  #models: KeysOfModels = new Map();
+  /** Ends of rollbacks that the sources here were looked at since. */
+  readonly #ended = new Set<string>();
 
   constructor(parts: SourcesParts) {
     this.#parts = parts;
@@ -44,8 +46,10 @@ export class Sources implements AsyncDisposable {
   /** The candidates of a scan as they are to be served; sources that nobody names any more are forgotten. */
   async apply(candidates: readonly Candidate[]): Promise<Candidate[]> {
     const decided = await this.#parts.desired.read();
-    this.#models.clear();
-    const applied = await Promise.all(candidates.map((each) => this.#apply(each, decided[each.name] ?? {})));
+    const models: KeysOfModels = new Map();
+    const apply = (each: Candidate) => this.#apply(each, decided[each.name] ?? {}, models);
+    const applied = await Promise.all(candidates.map(apply));
+    this.#models = models;
     await this.#forget();
     return applied.flat();
   }
@@ -65,7 +69,9 @@ export class Sources implements AsyncDisposable {
   /** The revision that a model's own source says now; undefined while it says nothing. */
   async revision(candidate: Candidate): Promise<string | undefined> {
     const uri = await remoteUri(candidate);
-    return uri === undefined ? undefined : (await this.#looked(candidate, uri)).located?.revision;
+    return uri === undefined
+      ? undefined
+      : (await this.#looked(candidate, uri, this.#models)).located?.revision;
   }
 
   rows(): SourceRow[] {
@@ -81,32 +87,43 @@ export class Sources implements AsyncDisposable {
     await Promise.all([...this.#sources.values()].map((source) => source[Symbol.asyncDispose]()));
   }
 
-  async #apply(candidate: Candidate, decided: Desired): Promise<Candidate[]> {
+  async #apply(candidate: Candidate, decided: Desired, models: KeysOfModels): Promise<Candidate[]> {
     const told = { ...candidate, ...(decided.wanted === undefined ? {} : { wanted: decided.wanted }) };
     const uri = await remoteUri(candidate);
     if (uri === undefined) return [told];
-    const source = await this.#looked(candidate, uri);
+    const source = await this.#looked(candidate, uri, models);
     const { located, note, isDecided } = await this.#choose(told, uri, source, decided);
     if (located === undefined) return [{ ...told, error: source.fault ?? told.error!, settings: undefined }];
     const stable = { ...withLocated(told, uri, located, note), decided: isDecided };
-    return [stable, ...(await this.#canary(told, uri, stable, decided))];
+    return [stable, ...(await this.#canary(told, uri, stable, decided, models))];
   }
 
   async #choose(candidate: Candidate, uri: string, source: Source, decided: Desired): Promise<Choice> {
     const { pin, rollback } = decided;
     if (pin !== undefined) return { located: pin, note: "pinned", isDecided: true };
-    const { located, fault } = source;
-    if (rollback !== undefined && (located === undefined || located.revision === rollback.from))
+    if (rollback !== undefined && (await this.#holds(candidate.name, rollback, source)))
       return { located: rollback.to, note: "rolled back", isDecided: true };
-    if (rollback !== undefined) await this.#dropRollback(candidate.name, decided);
+    const { located, fault } = source;
     if (fault === undefined) return { located, note: undefined, isDecided: false };
     const kept = located ?? (await this.#parts.cache.history(sourceKey(candidate, uri)))[0];
     return { located: kept, note: `the registry does not answer: ${fault.message}`, isDecided: false };
   }
 
-  /** The alias has moved since: it is followed again. */
-  async #dropRollback(model: string, { rollback: _, ...others }: Desired): Promise<void> {
-    await this.#parts.desired.write(model, others);
+  /** Whether a rollback still counts. Once the alias has moved it is followed again, here and at every replica. */
+  async #holds(model: string, { from, to, ended }: Rollback, source: Source): Promise<boolean> {
+    if (ended !== undefined) {
+      if (source.located?.revision === from && !this.#ended.has(ended)) await source.look();
+      this.#ended.add(ended);
+      return false;
+    }
+    if (source.located === undefined || source.located.revision === from) return true;
+    const occasion = randomUUID();
+    this.#ended.add(occasion);
+    await changeDesired(this.#parts.desired, model, (now) => {
+      const isSame = now.rollback?.from === from && now.rollback.to.revision === to.revision;
+      return isSame ? { ...now, rollback: { from, to, ended: occasion } } : now;
+    });
+    return false;
   }
 
   async #canary(
@@ -114,11 +131,12 @@ export class Sources implements AsyncDisposable {
     uri: string,
     stable: Candidate,
     decided: Desired,
+    models: KeysOfModels,
   ): Promise<Candidate[]> {
     const { canary } = candidate.settings!.parameters.extra;
-    if (canary === undefined || decided.pin !== undefined || decided.rollback !== undefined) return [];
+    if (canary === undefined || stable.decided) return [];
     const other = withAlias(uri, canary.alias);
-    const { located } = await this.#looked(candidate, other);
+    const { located } = await this.#looked(candidate, other, models);
     if (located === undefined || located.revision === decided.stoppedCanary) return [];
     const tried = withLocated({ ...candidate, key: `${candidate.key}#canary` }, other, located, undefined);
     if (tried.version === stable.version) return [];
@@ -126,11 +144,11 @@ export class Sources implements AsyncDisposable {
   }
 
   /** A source that was looked at at least once. */
-  async #looked(candidate: Candidate, uri: string): Promise<Source> {
+  async #looked(candidate: Candidate, uri: string, models: KeysOfModels): Promise<Source> {
     const { source: options } = splitExtra(candidate.settings!.parameters.extra);
     const key = JSON.stringify([uri, options]);
-    const own = this.#models.get(candidate.name) ?? new Set();
-    this.#models.set(candidate.name, own.add(key));
+    const own = models.get(candidate.name) ?? new Set();
+    models.set(candidate.name, own.add(key));
     const known = this.#sources.get(key);
     if (known !== undefined) return known;
     const { poll } = candidate.settings!.parameters.extra.source ?? {};
@@ -163,6 +181,11 @@ interface Choice {
   /** By a person. */
   readonly isDecided: boolean;
 }
+
+/** The keys of the sources that each model has. */
+type KeysOfModels = Map<string, Set<string>>;
+
+type Rollback = NonNullable<Desired["rollback"]>;
 
 const uriOf = (key: string): string => (JSON.parse(key) as [string])[0];
 

@@ -60,7 +60,7 @@ export function document(
 const pathOf = (path: string) => path.replace(/:(\w+)(\{[^}]*\})?/g, "{$1}");
 
 function describe({ method, path, guarded }: Route, operation: Operation): JsonObject {
-  const { tag, summary, body, example, answers } = operation;
+  const { tag, summary, body, example, takes, query, answers } = operation;
   const parameters = [...path.matchAll(/:(\w+)/g)].map(([, name]) => {
     return { name, in: "path", required: true, schema: { type: "string" } };
   });
@@ -69,9 +69,9 @@ function describe({ method, path, guarded }: Route, operation: Operation): JsonO
     tags: [tag],
     summary,
     ...(guarded ? { description: GUARDED } : {}),
-    operationId: `${method.toLowerCase()}${path.replace(/[^A-Za-z0-9]+/g, "_")}`,
-    parameters,
-    ...(body === undefined ? {} : { requestBody: requestBody(schemaOf(body), example) }),
+    operationId: `${method.toLowerCase()}${path.replace(/[^A-Za-z0-9]+/g, "-")}`,
+    parameters: [...parameters, ...(query ?? []).map(queryParameter)],
+    ...(body === undefined ? {} : { requestBody: requestBody(schemaOf(body), example, takes) }),
     responses: {
       "200": { description: "The answer", content: { [media]: {} } },
       default: { description: "An error, with what was wrong and what to do" },
@@ -81,11 +81,11 @@ function describe({ method, path, guarded }: Route, operation: Operation): JsonO
 
 const GUARDED = "For administrators; without access control for programs on the server's own machine.";
 
-/** A body in JSON. */
-export function requestBody(schema: unknown, example?: unknown): JsonObject {
-  return {
-    content: { "application/json": { schema, ...(example === undefined ? {} : { example }) } },
-  };
+const queryParameter = (name: string) => ({ name, in: "query", schema: { type: "string" } });
+
+/** @param media type of the body. */
+export function requestBody(schema: unknown, example?: unknown, media = "application/json"): JsonObject {
+  return { content: { [media]: { schema, ...(example === undefined ? {} : { example }) } } };
 }
 
 /** The schema that checks a body, as JSON Schema. */

@@ -5,7 +5,15 @@ import { completionsSchema } from "../openai/completions.ts";
 import { embeddingsSchema } from "../openai/embeddings.ts";
 import { responseSchema } from "../openai/responses/request.ts";
 import { textSchema } from "../text.ts";
-import { IndexRequest, InferRequest, LoadRequest, NotifyRequest } from "./v2-schemas.ts";
+import {
+  AudioForm,
+  ImageEditForm,
+  ImageRequest,
+  InvocationsRequest,
+  KickoffRequest,
+  SpeechRequest,
+} from "./other-schemas.ts";
+import { IndexRequest, InferRequest, LoadRequest, NotifyRequest, PinRequest } from "./v2-schemas.ts";
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
@@ -16,6 +24,10 @@ export interface Operation {
   /** Of the body: the schema that checks it, or one written by hand where the check is. */
   readonly body?: z.ZodType | JsonSchema;
   readonly example?: unknown;
+  /** Media type of the body; JSON when absent. */
+  readonly takes?: string;
+  /** Names of parameters that may stand in the query. */
+  readonly query?: readonly string[];
   /** Media type of a good answer; JSON when absent. */
   readonly answers?: string;
 }
@@ -45,6 +57,7 @@ export const NOT_SHOWN: readonly string[] = [
 
 const EVENTS = "text/event-stream";
 const TEXT = "text/plain";
+const FORM = "multipart/form-data";
 
 const chat = { model: "tiny-chat", messages: [{ role: "user", content: "What is a token?" }] };
 const iris = { inputs: [{ name: "X", datatype: "FP32", shape: [1, 4], data: [6.3, 3.4, 5.6, 2.4] }] };
@@ -79,7 +92,10 @@ const V2: Readonly<Record<string, Operation>> = {
   "POST /v2/models/:model/infer_stream": {
     ...{ tag: "V2", summary: "Inference with several answers", body: InferRequest, answers: EVENTS },
   },
-  "GET /v2/models/:model/stream": { tag: "Streams", summary: "Tokens for an EventSource", answers: EVENTS },
+  "GET /v2/models/:model/stream": {
+    ...{ tag: "Streams", summary: "Tokens for an EventSource", answers: EVENTS },
+    query: ["prompt", "max_tokens", "temperature", "resume", "last_event_id", "ticket"],
+  },
   "POST /v2/models/:model/stream": {
     ...{ tag: "Streams", summary: "Tokens as events with ids, resumable with resume=1" },
     ...{ body: generateBody, answers: EVENTS },
@@ -109,7 +125,11 @@ const REPOSITORY: Readonly<Record<string, Operation>> = {
     body: NotifyRequest,
   },
   "POST /v2/models/:model/rollback": { tag: "Repository", summary: "The version before serves again" },
-  "POST /v2/models/:model/pin": { tag: "Repository", summary: "Stays on a version until it is unpinned" },
+  "POST /v2/models/:model/pin": {
+    tag: "Repository",
+    summary: "Stays on a version until it is unpinned",
+    body: PinRequest,
+  },
   "POST /v2/models/:model/unpin": { tag: "Repository", summary: "Follows its alias again" },
 };
 
@@ -132,11 +152,30 @@ const OPENAI: Readonly<Record<string, Operation>> = {
   "GET /v1/responses/:response": { tag: "OpenAI", summary: "A response of the last hour" },
   "DELETE /v1/responses/:response": { tag: "OpenAI", summary: "Forgets a response" },
   "POST /v1/responses/:response/cancel": { tag: "OpenAI", summary: "Cancels a response" },
-  "POST /v1/images/generations": { tag: "OpenAI", summary: "Images, of an upstream" },
-  "POST /v1/images/edits": { tag: "OpenAI", summary: "Images, of an upstream" },
-  "POST /v1/audio/speech": { tag: "OpenAI", summary: "Speech, of an upstream" },
-  "POST /v1/audio/transcriptions": { tag: "OpenAI", summary: "Transcription, of an upstream" },
-  "POST /v1/audio/translations": { tag: "OpenAI", summary: "Translation, of an upstream" },
+  "POST /v1/images/generations": {
+    tag: "OpenAI",
+    summary: "Makes images, at an upstream",
+    body: ImageRequest,
+  },
+  "POST /v1/images/edits": {
+    tag: "OpenAI",
+    summary: "Changes images, at an upstream",
+    body: ImageEditForm,
+    takes: FORM,
+  },
+  "POST /v1/audio/speech": { tag: "OpenAI", summary: "Speech, at an upstream", body: SpeechRequest },
+  "POST /v1/audio/transcriptions": {
+    tag: "OpenAI",
+    summary: "Transcription, at an upstream",
+    body: AudioForm,
+    takes: FORM,
+  },
+  "POST /v1/audio/translations": {
+    tag: "OpenAI",
+    summary: "Translation, at an upstream",
+    body: AudioForm,
+    takes: FORM,
+  },
   "POST /v1/generate": {
     ...{ tag: "Text", summary: "Continues a prompt", body: textSchema },
     example: { model: "tiny-chat", prompt: "A token is", max_new_tokens: 16 },
@@ -154,17 +193,26 @@ const APPLICATIONS: Readonly<Record<string, Operation>> = {
   "POST /v2/models/:model/kickoff": {
     tag: "Applications",
     summary: "Starts an application in the background",
+    body: KickoffRequest,
   },
   "GET /v2/models/:model/status/:id": { tag: "Applications", summary: "What came of it" },
   "GET /inputs": { tag: "Applications", summary: "The inputs of the only application" },
-  "POST /kickoff": { tag: "Applications", summary: "Starts the only application in the background" },
+  "POST /kickoff": {
+    tag: "Applications",
+    summary: "Starts the only application in the background",
+    body: KickoffRequest,
+  },
   "GET /status/:id": { tag: "Applications", summary: "What came of it" },
   "GET /v2/models/:model/sessions": { tag: "Applications", summary: "The caller's conversations" },
   "GET /v2/models/:model/sessions/:session": { tag: "Applications", summary: "One conversation" },
   "DELETE /v2/models/:model/sessions/:session": { tag: "Applications", summary: "Forgets a conversation" },
   "GET /version": { tag: "MLflow", summary: "Version of the server", answers: TEXT },
-  "POST /invocations": { tag: "MLflow", summary: "MLflow scoring of the only model" },
-  "POST /models/:model/invocations": { tag: "MLflow", summary: "MLflow scoring" },
+  "POST /invocations": {
+    tag: "MLflow",
+    summary: "MLflow scoring of the only model",
+    body: InvocationsRequest,
+  },
+  "POST /models/:model/invocations": { tag: "MLflow", summary: "MLflow scoring", body: InvocationsRequest },
 };
 
 const ADMINISTRATION: Readonly<Record<string, Operation>> = {

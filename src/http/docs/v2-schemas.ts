@@ -51,3 +51,8 @@ export const NotifyRequest = {
   type: "object",
   properties: { model: { type: "string" }, uri: { type: "string" } },
 };
+
+export const PinRequest = {
+  type: "object",
+  properties: { version: { type: "string", description: "Absent: the one that serves" } },
+};

@@ -1,0 +1,84 @@
+import type { Redis } from "ioredis";
+import {
+  type RateLimiterAbstract,
+  RateLimiterMemory,
+  RateLimiterRedis,
+  RateLimiterRes,
+} from "rate-limiter-flexible";
+import { CapstanError } from "../../contracts/index.ts";
+
+const WINDOW_S = 60;
+
+/** What is limited by the minute. */
+export type Rate = "requests" | "tokens";
+
+/** How a limit stands after a request. */
+export interface RateState {
+  readonly rate: Rate;
+  readonly limit: number;
+  readonly remaining: number;
+  /** Milliseconds until it is whole again. */
+  readonly resetMs: number;
+}
+
+/** Requests and tokens by the minute, for each key; in Redis the replicas share them. */
+export class Rates {
+  readonly #limiters = new Map<string, RateLimiterAbstract>();
+  readonly #redis: Redis | undefined;
+  readonly #whenDown: "local" | "closed";
+
+  /** @param whenDown what counts while Redis is away: each replica's own limits, or none of the limited requests. */
+  constructor(redis: Redis | undefined, whenDown: "local" | "closed") {
+    this.#redis = redis;
+    this.#whenDown = whenDown;
+  }
+
+  /**
+   * Takes `points` out of a key's minute.
+   * @throws CapstanError RATE_LIMITED saying when to come back; NOT_READY while the limits cannot be asked.
+   */
+  async take(rate: Rate, key: string, limit: number, points: number): Promise<RateState> {
+    try {
+      const state = await this.#limiter(rate, limit).consume(key, points);
+      return { rate, limit, remaining: state.remainingPoints, resetMs: state.msBeforeNext };
+    } catch (refusal) {
+      if (!(refusal instanceof RateLimiterRes)) throw unknown(refusal);
+      const message = `Key '${key}' may use ${limit} ${rate} a minute, and has used them`;
+      throw new CapstanError("RATE_LIMITED", message, { retryAfterMs: refusal.msBeforeNext });
+    }
+  }
+
+  /** Gives back what was taken and not used, or takes what was used beyond; nobody waits for it. */
+  settle(rate: Rate, key: string, limit: number, difference: number): void {
+    const limiter = this.#limiter(rate, limit);
+    const settled = difference < 0 ? limiter.reward(key, -difference) : limiter.penalty(key, difference);
+    settled.catch(() => {});
+  }
+
+  #limiter(rate: Rate, limit: number): RateLimiterAbstract {
+    const name = `${rate}:${limit}`;
+    let limiter = this.#limiters.get(name);
+    if (limiter === undefined) {
+      limiter = this.#newLimiter({ points: limit, duration: WINDOW_S, keyPrefix: `capstan:limit:${name}` });
+      this.#limiters.set(name, limiter);
+    }
+    return limiter;
+  }
+
+  #newLimiter(options: { points: number; duration: number; keyPrefix: string }): RateLimiterAbstract {
+    const local = new RateLimiterMemory(options);
+    if (this.#redis === undefined) return local;
+    const insurance = this.#whenDown === "local" ? { insuranceLimiter: local } : {};
+    return new RateLimiterRedis({
+      ...options,
+      ...insurance,
+      storeClient: this.#redis,
+      rejectIfRedisNotReady: true,
+    });
+  }
+}
+
+const unknown = (cause: unknown) =>
+  new CapstanError("NOT_READY", "The limits cannot be asked now: Redis does not answer (on_redis_down)", {
+    cause,
+  });

@@ -1,0 +1,53 @@
+/** A key as it may be shown. */
+export interface KeyView {
+  readonly id: string;
+  readonly name: string | null;
+  readonly role: string;
+  /** Milliseconds since the epoch; null where there is none. */
+  readonly createdAt: number;
+  readonly expiresAt: number | null;
+  readonly revokedAt: number | null;
+  readonly rotatedFrom: string | null;
+}
+
+/** A tier and what its keys may do; a limit that is null is none. */
+export interface RoleView {
+  readonly name: string;
+  readonly models: readonly string[];
+  readonly requestsPerMinute: number | null;
+  readonly tokensPerMinute: number | null;
+  readonly concurrency: number | null;
+  readonly requestsPerMonth: number | null;
+  readonly tokensPerMonth: number | null;
+  readonly maxTokens: number | null;
+  readonly admin: boolean;
+}
+
+export interface UsageView {
+  readonly key_id: string;
+  readonly month: string;
+  readonly model: string;
+  readonly requests: number;
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+}
+
+/** Keys, roles and usage, as the routes of administrators ask for them. */
+export interface Administration {
+  keys(): Promise<readonly KeyView[]>;
+  /** @throws CapstanError NOT_FOUND */
+  key(id: string): Promise<KeyView>;
+  createKey(
+    role: string,
+    options: { readonly name?: string | null; readonly expiresAt?: number | null },
+  ): Promise<KeyView & { readonly key: string }>;
+  rotate(id: string, overlapMs: number): Promise<KeyView & { readonly key: string }>;
+  revoke(id: string): Promise<void>;
+  roles(): Promise<readonly RoleView[]>;
+  setRole(role: RoleView): Promise<void>;
+  usage(of: {
+    readonly month?: string;
+    readonly key?: string;
+    readonly model?: string;
+  }): Promise<readonly UsageView[]>;
+}
