@@ -3,6 +3,7 @@
  * search for plugins work alike in both, and the files that are not TypeScript beside it.
  */
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, copyFile, glob, mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 
@@ -38,7 +39,21 @@ async function copyPages(): Promise<void> {
   )) as typeof import("../src/http/docs/assets.ts");
   const folder = path.join(DIST, "src", "http", "docs", "assets");
   await mkdir(folder, { recursive: true });
-  for (const name of Object.keys(ASSETS)) await copyFile(assetPath(name), path.join(folder, name));
+  for (const [name, [from]] of Object.entries(ASSETS)) {
+    const source = assetPath(name);
+    await copyFile(source, path.join(folder, name));
+    await copyNotices(from, source, folder);
+  }
+}
+
+/** What the licences of these packages ask to be passed on. */
+async function copyNotices(from: string, source: string, folder: string): Promise<void> {
+  const bundled = `${source}.LICENSE.txt`;
+  if (existsSync(bundled)) await copyFile(bundled, path.join(folder, path.basename(bundled)));
+  for (const name of ["LICENSE", "NOTICE"]) {
+    const file = path.join(ROOT, "node_modules", from, name);
+    if (existsSync(file)) await copyFile(file, path.join(folder, `${from}.${name}`));
+  }
 }
 
 async function makeExecutable({ bin }: Manifest): Promise<void> {

@@ -32,12 +32,26 @@ async function infer(address: string): Promise<unknown> {
   return JSON.parse(text);
 }
 
+/** The pages' files come from packages that are not installed here: the package brings them. */
+async function openPages(address: string): Promise<void> {
+  for (const page of ["docs", "redoc", "v2/models/iris/docs"]) {
+    const html = await (await fetch(`${baseUrl(address)}/${page}`)).text();
+    const files = [...html.matchAll(/(?:src|href|data-url)="([^"]*)"/g)].map(([, file]) => file);
+    assert.ok(files.length > 3, `${page} loads its files`);
+    for (const file of files) {
+      const { status } = await fetch(baseUrl(address) + file);
+      assert.equal(status, 200, `${page} loads ${file}`);
+    }
+  }
+}
+
 async function serve(): Promise<void> {
   const ports = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"];
   const server = await startServer({ file: "npx", args: ["capstan", "start", SAMPLES, ...ports] });
   try {
     const { outputs } = (await infer(server.ready.http)) as { outputs: { name: string; data: unknown[] }[] };
     const label = outputs.find(({ name }) => name === "label");
+    await openPages(server.ready.http);
     assert.deepEqual(label?.data, [0], "the first flower of the iris data is of class 0");
   } finally {
     // npx and its shell do not pass signals on; the server is the last of the three.
@@ -48,4 +62,4 @@ async function serve(): Promise<void> {
 
 importPackage();
 await serve();
-console.log("imported, served, inferred and stopped");
+console.log("imported, served, inferred, showed its pages and stopped");

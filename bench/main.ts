@@ -1,16 +1,24 @@
 /**
  * `npm run bench`: CPU time of the server for each request, as a multiple of the floor's, and what a start
- * takes; and what a token of an application takes. Figures of minima are compared; the share of the machine that
+ * takes; what a token of an application, or in front of an upstream, takes; and what becomes of requests under
+ * overload and when the server is stopped. Figures of minima are compared; the share of the machine that
  * others had stands beside each.
  */
 import { parseArgs } from "node:util";
+import { runBatchingSuite } from "./batching-suite.ts";
+import { type Figure, formatFigure } from "./figure.ts";
 import { formatLangchainRows, runLangchainSuite } from "./langchain.ts";
+import { runLlmSuite } from "./llm/suite.ts";
 import { formatLoadRows, runLoadSuite } from "./load-suite.ts";
+import { runOverloadSuite } from "./overload/suite.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { formatStartRows, runStartSuite } from "./start-suite.ts";
 
+const SUITES = ["start", "batching", "langchain", "llm", "overload"];
+const NAMES = [...SCENARIOS.map(({ name }) => name), ...SUITES];
+
 const USAGE = `Usage: npm run bench -- [--rounds N] [--seconds N] [--only NAME] [--models FOLDER] [--peers] [--json]
-  --only    one of: ${[...SCENARIOS.map(({ name }) => name), "start", "langchain"].join(", ")}; may be given again
+  --only    one of: ${NAMES.join(", ")}; may be given again
   --models  a repository with the models iris and digits (default: model-settings)
   --peers   also MLServer and Triton, with one row of iris; installs them on first use`;
 
@@ -26,8 +34,7 @@ function readOptions() {
       help: { type: "boolean", default: false },
     },
   });
-  const known = new Set([...SCENARIOS.map(({ name }) => name), "start", "langchain"]);
-  const unknown = values.only.find((name) => !known.has(name));
+  const unknown = values.only.find((name) => !NAMES.includes(name));
   const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
   if (values.help || unknown !== undefined || !(rounds >= 1) || !(seconds > 0)) {
     console.error(USAGE);
@@ -49,4 +56,13 @@ const start = wanted("start") ? await runStartSuite(options) : [];
 if (start.length > 0) print(formatStartRows(start));
 const langchain = wanted("langchain") ? await runLangchainSuite(options) : [];
 if (langchain.length > 0) print(formatLangchainRows(langchain));
-if (options.json) console.log(JSON.stringify({ node: process.version, load, start, langchain }, null, 2));
+const figures: Figure[] = [];
+const report = (each: Figure) => {
+  figures.push(each);
+  if (!options.json) console.log(formatFigure(each));
+};
+if (wanted("batching")) await runBatchingSuite(options, report);
+if (wanted("llm")) await runLlmSuite(options, report);
+if (wanted("overload")) await runOverloadSuite(report);
+if (options.json)
+  console.log(JSON.stringify({ node: process.version, load, start, langchain, figures }, null, 2));

@@ -34,6 +34,7 @@ export class OpenaiModel implements CapLLM {
   }
 
   async *streamTokens(request: ChatRequest, call: Call): AsyncGenerator<Part> {
+    if (call.whole) return yield* await this.#wholeAnswer(request, call);
     const sent = { ...this.#upstream(request, true), awaited: "first token" };
     let begun = false;
     try {
@@ -53,18 +54,8 @@ export class OpenaiModel implements CapLLM {
     }
   }
 
-  /** One request without streaming: `upstream_timeout` is for the whole answer. */
   async predictText(request: ChatRequest, call: Call): Promise<Completion> {
-    const sent = { ...this.#upstream(request, false), awaited: "answer" };
-    try {
-      const parts = await this.#endpoints.run(call, async (endpoint) =>
-        wholeParts(await this.#json(endpoint, sent, call), request, endpoint.faults),
-      );
-      return await foldParts(parts);
-    } catch (error) {
-      call.signal.throwIfAborted();
-      return await foldParts(this.#fallbacks.chat(error, request, call));
-    }
+    return await foldParts(await this.#wholeAnswer(request, call));
   }
 
   /** Without fallbacks: the vectors of another model would not be comparable. */
@@ -98,6 +89,19 @@ export class OpenaiModel implements CapLLM {
 
   #upstream(request: ChatRequest, stream: boolean) {
     return upstreamRequest(request, this.#remote, stream, this.#options);
+  }
+
+  /** One request without streaming: `upstream_timeout` is for the whole answer. */
+  async #wholeAnswer(request: ChatRequest, call: Call): Promise<AsyncIterable<Part> | Iterable<Part>> {
+    const sent = { ...this.#upstream(request, false), awaited: "answer" };
+    try {
+      return await this.#endpoints.run(call, async (endpoint) =>
+        wholeParts(await this.#json(endpoint, sent, call), request, endpoint.faults),
+      );
+    } catch (error) {
+      call.signal.throwIfAborted();
+      return this.#fallbacks.chat(error, request, call);
+    }
   }
 
   async *#stream(

@@ -1,5 +1,5 @@
-import { credentials, Client as GrpcClient } from "@grpc/grpc-js";
 import { Agent, request } from "node:http";
+import { credentials, Client as GrpcClient } from "@grpc/grpc-js";
 import { LLMService } from "../../src/grpc/generated/services.ts";
 import { chatBody, type Script } from "./script.ts";
 import { MODEL } from "./servers.ts";
@@ -56,7 +56,9 @@ function readWhole(sent: Sent): Promise<void> {
   return new Promise((resolve, reject) => {
     sent.on("error", reject).on("response", (answer) => {
       answer.on("error", reject).resume();
-      answer.on("end", () => (answer.statusCode === 200 ? resolve() : reject(new Error(`${answer.statusCode}`))));
+      answer.on("end", () =>
+        answer.statusCode === 200 ? resolve() : reject(new Error(`${answer.statusCode}`)),
+      );
     });
   });
 }
@@ -67,7 +69,10 @@ function readEvents(sent: Sent): OpenStream {
   const done = Promise.withResolvers<number>();
   let events = 0;
   let ended = false;
-  const fail = (error: Error) => (first.reject(error), done.reject(error));
+  const fail = (error: Error) => {
+    first.reject(error);
+    done.reject(error);
+  };
   sent.on("error", fail).on("response", (answer) => {
     answer.setEncoding("latin1").on("error", fail);
     answer.on("data", (text: string) => {
@@ -105,7 +110,10 @@ function openGrpc(client: GrpcClient, script: Script): OpenStream {
   const done = Promise.withResolvers<number>();
   let events = 0;
   let ended = false;
-  const fail = (error: Error) => (first.reject(error), done.reject(error));
+  const fail = (error: Error) => {
+    first.reject(error);
+    done.reject(error);
+  };
   const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, message);
   call.on("error", fail);
   call.on("data", ({ delta, finishReason }: { delta: string; finishReason: string }) => {

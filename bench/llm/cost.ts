@@ -1,8 +1,9 @@
 import { treeCpuMs } from "../cpu.ts";
+import { type Figure, figure } from "../figure.ts";
 import { summarise } from "../report.ts";
 import type { RunningServer } from "../server-process.ts";
 import { type HttpChatClient, httpClient } from "./client.ts";
-import { type Figure, figure } from "./figure.ts";
+import type { Script } from "./script.ts";
 
 export interface Servers {
   readonly upstream: RunningServer;
@@ -11,6 +12,8 @@ export interface Servers {
 }
 
 const WHOLE = { events: 1, gapMs: 0 };
+/** Of many tokens, for a server that asks its upstream for a stream all the same. */
+const LONG = { events: 100, gapMs: 0 };
 const CONNECTIONS = 16;
 const STREAMS = 50;
 /** Slow enough that each event is a packet of its own, as the tokens of a model are. */
@@ -19,10 +22,12 @@ const ONE_EVENT = { events: 1, gapMs: 0 };
 
 /** What one answer, and one event, costs in front of an upstream, against a proxy that only copies bytes. */
 export async function measureCosts(servers: Servers, rounds: number, seconds: number): Promise<Figure[]> {
-  const json = await inTurns(servers, rounds, (server, client) => jsonCpu(server, client, seconds));
+  const json = await inTurns(servers, rounds, (server, client) => jsonCpu(server, client, WHOLE, seconds));
+  const long = await inTurns(servers, rounds, (server, client) => jsonCpu(server, client, LONG, seconds));
   const event = await inTurns(servers, rounds, streamCpu);
   return [
     ...compared("JSON answer", json, 1, "ms"),
+    ...compared("JSON answer of 100 tokens", long, 1, "ms"),
     ...compared("streamed event", event, 1000, "us"),
     ...(await addedToFirstToken(servers)),
   ];
@@ -66,12 +71,17 @@ async function inTurns(
   return { floor: sides[0]!.values, capstan: sides[1]!.values };
 }
 
-async function jsonCpu({ pid }: RunningServer, client: HttpChatClient, seconds: number): Promise<number> {
+async function jsonCpu(
+  { pid }: RunningServer,
+  client: HttpChatClient,
+  script: Script,
+  seconds: number,
+): Promise<number> {
   let answers = 0;
   const end = performance.now() + seconds * 1000;
   const before = treeCpuMs(pid);
   const connection = async () => {
-    for (; performance.now() < end; answers += 1) await client.whole(WHOLE).done;
+    for (; performance.now() < end; answers += 1) await client.whole(script).done;
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, connection));
   return (treeCpuMs(pid) - before) / answers;

@@ -1,8 +1,8 @@
 import { setTimeout } from "node:timers/promises";
 import { treeRssMb } from "../cpu.ts";
+import { type Figure, figure } from "../figure.ts";
 import type { RunningServer } from "../server-process.ts";
 import { type ChatClient, grpcClient, httpClient } from "./client.ts";
-import { type Figure, figure } from "./figure.ts";
 import { startFront } from "./servers.ts";
 
 const STREAMS = 2000;

@@ -1,8 +1,8 @@
 import { setTimeout } from "node:timers/promises";
+import { type Figure, figure } from "../figure.ts";
 import { summarise } from "../report.ts";
-import { grpcClient, httpClient } from "./client.ts";
+import { grpcClient, httpClient, type OpenStream } from "./client.ts";
 import type { Servers } from "./cost.ts";
-import { type Figure, figure } from "./figure.ts";
 import { NEVER_MS } from "./script.ts";
 
 const CLIENTS = 20;
@@ -16,12 +16,15 @@ const SILENT = { events: 2, gapMs: NEVER_MS };
 export async function measureLeaving({ upstream, capstan }: Servers): Promise<Figure[]> {
   const http = httpClient(capstan.ready.http);
   const grpc = grpcClient(capstan.ready.grpc!, 1);
-  const underWay = async (left: { leave(): void }) => (await setTimeout(UNDER_WAY_MS), left);
-  const begun = async (stream: ReturnType<typeof http.stream>) => (await stream.first, stream);
-  const whole = () => {
+  const begun = async (stream: OpenStream) => {
+    await stream.first;
+    return stream;
+  };
+  const whole = async () => {
     const answer = http.whole(SILENT);
     answer.done.catch(() => {});
-    return underWay(answer);
+    await setTimeout(UNDER_WAY_MS);
+    return answer;
   };
   const kinds = {
     "whole answer": whole,

@@ -1,8 +1,6 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import { startCapstan } from "../capstan.ts";
 import { type RunningServer, startServer } from "../server-process.ts";
+import { startWithModels } from "../with-models.ts";
 
 /** The name of the model in front of the upstream. */
 export const MODEL = "chat";
@@ -20,28 +18,4 @@ export const startPassThrough = (upstream: string) => startScript("../floor-prox
 export function startFront(upstream: string): Promise<RunningServer> {
   const extra = { framework: "openai", base_url: `http://${upstream}`, connections: CONNECTIONS };
   return startWithModels({ [MODEL]: { implementation: "llm", parameters: { version: "1", extra } } });
-}
-
-/** A Capstan with models of the given settings and files. */
-export async function startWithModels(
-  models: Readonly<Record<string, object>>,
-  files: Readonly<Record<string, string>> = {},
-): Promise<RunningServer> {
-  const repository = await mkdtemp(path.join(tmpdir(), "capstan-bench-"));
-  const remove = () => rm(repository, { recursive: true, force: true });
-  const written = { ...files };
-  for (const [name, settings] of Object.entries(models)) {
-    written[`${name}/model-settings.json`] = JSON.stringify({ name, ...settings });
-  }
-  try {
-    for (const [file, text] of Object.entries(written)) {
-      await mkdir(path.dirname(path.join(repository, file)), { recursive: true });
-      await writeFile(path.join(repository, file), text);
-    }
-    const server = await startCapstan(repository);
-    return { ...server, stop: () => server.stop().finally(remove) };
-  } catch (error) {
-    await remove();
-    throw error;
-  }
 }

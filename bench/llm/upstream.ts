@@ -10,7 +10,10 @@ const BASE = { id: "chatcmpl-1", created: 1, model: "upstream" };
 const EVENT = eventOf({ content: " word" }, null);
 const LAST = `${eventOf({}, "stop")}data: [DONE]\n\n`;
 const USAGE = { prompt_tokens: 10, completion_tokens: 20, total_tokens: 30 };
-const MESSAGE = { role: "assistant", content: "A short answer of some twenty words, as they are given. ".repeat(2) };
+const MESSAGE = {
+  role: "assistant",
+  content: "A short answer of some twenty words, as they are given. ".repeat(2),
+};
 const WHOLE = JSON.stringify({
   ...BASE,
   object: "chat.completion",
@@ -28,10 +31,15 @@ const left: number[] = [];
 function answer(body: string, response: ServerResponse): void {
   const { stream, messages } = JSON.parse(body) as { stream: boolean; messages: { content: string }[] };
   const script = JSON.parse(messages.at(-1)!.content) as Script;
-  if (stream) return streamEvents(script, response);
-  const timer = setTimeout(() => response.end(WHOLE), script.gapMs);
-  response.setHeader("content-type", "application/json").once("close", () => clearTimeout(timer));
-  if (script.gapMs === 0) response.end(WHOLE);
+  if (stream) streamEvents(script, response);
+  else answerWhole(script, response);
+}
+
+function answerWhole({ gapMs }: Script, response: ServerResponse): void {
+  response.setHeader("content-type", "application/json");
+  if (gapMs === 0) return void response.end(WHOLE);
+  const timer = setTimeout(() => response.end(WHOLE), gapMs);
+  response.once("close", () => clearTimeout(timer));
 }
 
 function streamEvents({ events, gapMs }: Script, response: ServerResponse): void {
@@ -40,9 +48,9 @@ function streamEvents({ events, gapMs }: Script, response: ServerResponse): void
   if (sent === events) return void response.end(LAST);
   const timer = setInterval(() => {
     sent += 1;
-    if (sent < events) return response.write(EVENT);
+    if (sent < events) return void response.write(EVENT);
     clearInterval(timer);
-    return response.end(EVENT + LAST);
+    response.end(EVENT + LAST);
   }, gapMs);
   response.once("close", () => clearInterval(timer));
 }

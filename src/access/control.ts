@@ -2,6 +2,7 @@ import type { Log, Principal } from "../contracts/index.ts";
 import type { Access } from "../host/access.ts";
 import { Authenticator } from "./authenticator.ts";
 import type { AccessRecords } from "./records.ts";
+import { allowsModel } from "./role.ts";
 
 /** Routes that answer everybody unless `auth.open` says otherwise: probes, metrics, and pages that ask for a key. */
 export const OPEN_ROUTES: readonly string[] = [
@@ -42,6 +43,11 @@ export class AccessControl implements Access, AsyncDisposable {
 
   authenticate(credential: string | undefined): Promise<Principal> {
     return this.authenticator.authenticate(credential);
+  }
+
+  allows(principal: Principal | undefined, model: string): boolean {
+    const role = principal && this.authenticator.roleOf(principal);
+    return role === undefined || allowsModel(role, model);
   }
 
   hold({ id }: Principal, cancel: (reason: string) => void): () => void {

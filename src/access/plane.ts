@@ -1,21 +1,31 @@
 import {
   type Call,
+  type CallRecord,
   CapstanError,
   type ChatRequest,
   type InferRequest,
-  invalid,
-  type Message,
+  type Principal,
+  toCapstanError,
 } from "../contracts/index.ts";
+import { whenRead } from "../host/held-response.ts";
 import { PlaneLayer } from "../host/plane-layer.ts";
 import type { DataPlane, ModelResponse } from "../host/types.ts";
+import { Account, type Ending } from "./account.ts";
 import type { Authenticator } from "./authenticator.ts";
-import { type Limits, type Taken, tokensOf } from "./limits/limits.ts";
+import {
+  chatEstimate,
+  chatWithinRole,
+  type Estimate,
+  NO_TOKENS,
+  passthroughEstimate,
+  passthroughWithinRole,
+  tensorEstimate,
+  tensorsWithinRole,
+  tokensIn,
+} from "./estimate.ts";
+import { countsTokens, type Limits, type Taken } from "./limits/limits.ts";
 import { allowsModel, type Role } from "./role.ts";
 import type { Usage } from "./usage.ts";
-
-/** Of a request that does not say how much it wants written. */
-const DEFAULT_OUTPUT = 256;
-const BYTES_PER_TOKEN = 4;
 
 export interface AccessParts {
   readonly authenticator: Authenticator;
@@ -23,9 +33,21 @@ export interface AccessParts {
   readonly usage: Usage;
 }
 
+/** Who asks, as its role has it. */
+interface Asker {
+  readonly principal: Principal;
+  readonly role: Role;
+}
+
+/** Work that took its share of the limits, until it is over. */
+interface Work {
+  over(ending: Ending, charged?: Estimate): void;
+}
+
 /** A data plane for callers with keys: their roles say which models they may use, and how much. */
 export class AccessPlane extends PlaneLayer {
   readonly #parts: AccessParts;
+  readonly #accounts = new WeakMap<CallRecord, Account>();
 
   constructor(next: DataPlane, parts: AccessParts) {
     super(next);
@@ -33,10 +55,10 @@ export class AccessPlane extends PlaneLayer {
   }
 
   override infer(model: string, version: string | undefined, request: InferRequest, call: Call) {
-    const role = this.#role(model, call);
-    const asked = withTokenLimit(request, role, this.#speaks(model));
-    const work = () => this.next.infer(model, version, asked, call);
-    return this.#once(model, role, this.#speaks(model) ? tensorEstimate(asked) : 0, call, work);
+    const asker = this.#asker(model, call);
+    if (asker === undefined) return this.next.infer(model, version, request, call);
+    const { asked, estimate } = this.#tensors(model, request, asker);
+    return this.#once(asker, estimate, call, () => this.next.infer(model, version, asked, call));
   }
 
   override inferStream(
@@ -45,137 +67,152 @@ export class AccessPlane extends PlaneLayer {
     request: InferRequest,
     call: Call,
   ): AsyncIterable<ModelResponse> {
-    const role = this.#role(model, call);
-    const asked = withTokenLimit(request, role, this.#speaks(model));
-    const work = () => this.next.inferStream(model, version, asked, call);
-    return this.#stream(model, role, this.#speaks(model) ? tensorEstimate(asked) : 0, call, work);
+    const asker = this.#asker(model, call);
+    if (asker === undefined) return this.next.inferStream(model, version, request, call);
+    const { asked, estimate } = this.#tensors(model, request, asker);
+    return this.#stream(asker, estimate, call, () => this.next.inferStream(model, version, asked, call));
   }
 
   override chat(model: string, version: string | undefined, request: ChatRequest, call: Call) {
-    const role = this.#role(model, call);
-    const asked = withinRole(request, role);
-    const work = () => this.next.chat(model, version, asked, call);
-    return this.#stream(model, role, chatEstimate(asked), call, work);
+    const asker = this.#asker(model, call);
+    if (asker === undefined) return this.next.chat(model, version, request, call);
+    const asked = chatWithinRole(request, asker.role);
+    const estimate = chatEstimate(asked, asker.role);
+    return this.#stream(asker, estimate, call, () => this.next.chat(model, version, asked, call));
   }
 
   override embed(model: string, version: string | undefined, texts: readonly string[], call: Call) {
-    const role = this.#role(model, call);
-    const estimate = texts.reduce((sum, text) => sum + tokensIn(text), 0);
-    return this.#once(
-      model,
-      role,
-      estimate,
-      call,
-      () => this.next.embed(model, version, texts, call),
-      estimate,
-    );
+    const work = () => this.next.embed(model, version, texts, call);
+    const asker = this.#asker(model, call);
+    if (asker === undefined) return work();
+    const estimate = { prompt: texts.reduce((sum, text) => sum + tokensIn(text), 0), output: 0 };
+    return this.#once(asker, estimate, call, work, estimate);
   }
 
   override tokenize(model: string, version: string | undefined, text: string, call: Call) {
-    this.#role(model, call);
-    return this.next.tokenize(model, version, text, call);
+    const work = () => this.next.tokenize(model, version, text, call);
+    const asker = this.#asker(model, call);
+    return asker === undefined ? work() : this.#once(asker, NO_TOKENS, call, work);
   }
 
-  override passthrough(model: string, version: string | undefined, route: string, body: unknown, call: Call) {
-    const role = this.#role(model, call);
-    return this.#once(model, role, 0, call, () => this.next.passthrough(model, version, route, body, call));
+  /** The work is over when the answer was read. */
+  override async passthrough(
+    model: string,
+    version: string | undefined,
+    route: string,
+    body: unknown,
+    call: Call,
+  ) {
+    const asker = this.#asker(model, call);
+    if (asker === undefined) return this.next.passthrough(model, version, route, body, call);
+    const asked = passthroughWithinRole(body, asker.role);
+    const estimate = passthroughEstimate(asked, asker.role);
+    const work = await this.#begin(asker, estimate, call);
+    try {
+      const response = await this.next.passthrough(model, version, route, asked, call);
+      const charged = response.ok ? estimate : NO_TOKENS;
+      return whenRead(response, () => work.over("answered", charged));
+    } catch (error) {
+      work.over(endingOf(error));
+      throw error;
+    }
   }
 
   /** @throws CapstanError PERMISSION_DENIED for a model that the caller's role does not have. */
-  #role(model: string, { principal }: Call): Role | undefined {
-    if (principal === undefined) return undefined;
-    const role = this.#parts.authenticator.roleOf(principal);
-    if (role === undefined || allowsModel(role, model)) return role;
+  #asker(model: string, { principal }: Call): Asker | undefined {
+    const role = principal && this.#parts.authenticator.roleOf(principal);
+    if (principal === undefined || role === undefined) return undefined;
+    if (allowsModel(role, model)) return { principal, role };
     const message = `Key '${principal.id}' may not use model '${model}': its role '${role.name}' has ${role.models.join(", ") || "none"}`;
     throw new CapstanError("PERMISSION_DENIED", message, { param: "model" });
+  }
+
+  #tensors(model: string, request: InferRequest, { role }: Asker) {
+    if (!countsTokens(role) || !this.#speaks(model)) return { asked: request, estimate: NO_TOKENS };
+    const asked = tensorsWithinRole(request, role);
+    return { asked, estimate: tensorEstimate(asked, role) };
   }
 
   #speaks(model: string): boolean {
     return this.next.languageModels().some(({ name }) => name === model);
   }
 
-  /** @param counted tokens where the model itself does not tell. */
   async #once<T>(
-    model: string,
-    role: Role | undefined,
-    estimate: number,
+    asker: Asker,
+    estimate: Estimate,
     call: Call,
-    work: () => Promise<T>,
-    counted?: number,
+    answer: () => Promise<T>,
+    charged?: Estimate,
   ): Promise<T> {
-    const taken = await this.#take(role, estimate, call);
+    const work = await this.#begin(asker, estimate, call);
     try {
-      const answer = await work();
-      if (call.record !== undefined && counted !== undefined) call.record.inputTokens ??= counted;
-      return answer;
-    } finally {
-      this.#settle(model, taken, call);
+      const answered = await answer();
+      work.over("answered", charged);
+      return answered;
+    } catch (error) {
+      work.over(endingOf(error));
+      throw error;
     }
   }
 
   async *#stream<T>(
-    model: string,
-    role: Role | undefined,
-    estimate: number,
+    asker: Asker,
+    estimate: Estimate,
     call: Call,
-    work: () => AsyncIterable<T>,
+    answer: () => AsyncIterable<T>,
   ): AsyncGenerator<T> {
-    const taken = await this.#take(role, estimate, call);
+    const work = await this.#begin(asker, estimate, call);
+    let ending: Ending = "left";
     try {
-      yield* work();
+      yield* answer();
+      ending = "answered";
+    } catch (error) {
+      ending = endingOf(error);
+      throw error;
     } finally {
-      this.#settle(model, taken, call);
+      work.over(ending);
     }
   }
 
-  async #take(role: Role | undefined, estimate: number, call: Call): Promise<Taken | undefined> {
-    if (role === undefined) return undefined;
-    const taken = await this.#parts.limits.take(call.principal!.id, role, estimate);
-    if (call.record !== undefined) call.record.headers = { ...call.record.headers, ...taken.headers };
-    return taken;
+  /** Takes the work's share of the limits. */
+  async #begin({ principal, role }: Asker, estimate: Estimate, call: Call): Promise<Work> {
+    const { record = {} } = call;
+    const account = this.#account(record);
+    const note = (headers: CallRecord["headers"]) => {
+      record.headers = { ...record.headers, ...headers };
+    };
+    let taken: Taken;
+    try {
+      taken = await this.#parts.limits.take(principal.id, role, account.begin(estimate), note);
+    } catch (error) {
+      account.end();
+      throw error;
+    }
+    account.enter(taken.leave);
+    let isOver = false;
+    return {
+      over: (ending, charged) => {
+        if (isOver) return;
+        isOver = true;
+        const used = account.used(ending, estimate, charged);
+        taken.settle(used.input + used.output);
+        account.end();
+        // The name of a model that is not there would be a row of the caller's making.
+        if (record.model !== undefined) this.#parts.usage.add(principal.id, record.model, used);
+      },
+    };
   }
 
-  #settle(model: string, taken: Taken | undefined, { principal, record = {} }: Call): void {
-    taken?.settle(tokensOf(record));
-    if (principal === undefined) return;
-    this.#parts.usage.add(principal.id, model, record.inputTokens, record.outputTokens);
+  #account(record: CallRecord): Account {
+    const known = this.#accounts.get(record);
+    if (known !== undefined) return known;
+    const account = new Account(record);
+    this.#accounts.set(record, account);
+    return account;
   }
 }
 
-function withinRole(request: ChatRequest, role: Role | undefined): ChatRequest {
-  const most = role?.maxTokens ?? null;
-  if (most === null) return request;
-  const { maxTokens = most } = request.sampling;
-  checkMaxTokens(maxTokens, most);
-  return { ...request, sampling: { ...request.sampling, maxTokens } };
-}
-
-function withTokenLimit(request: InferRequest, role: Role | undefined, speaks: boolean): InferRequest {
-  const most = role?.maxTokens ?? null;
-  if (most === null || !speaks) return request;
-  const asked = Number(request.parameters.max_tokens ?? most);
-  checkMaxTokens(asked, most);
-  return { ...request, parameters: { ...request.parameters, max_tokens: asked } };
-}
-
-function checkMaxTokens(asked: number, most: number): void {
-  if (asked <= most) return;
-  throw invalid(`'max_tokens' is ${asked}, and your role allows ${most}`, { param: "max_tokens" });
-}
-
-const tokensIn = (text: string) => Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
-
-function chatEstimate({ messages = [], prompt = "", sampling, n = 1 }: ChatRequest): number {
-  const input = tokensIn(prompt) + messages.reduce((sum, message) => sum + messageTokens(message), 0);
-  return input + n * (sampling.maxTokens ?? DEFAULT_OUTPUT);
-}
-
-function messageTokens({ content }: Message): number {
-  return tokensIn(typeof content === "string" ? content : JSON.stringify(content));
-}
-
-function tensorEstimate({ inputs, parameters }: InferRequest): number {
-  const [texts = []] = inputs.map(({ data }) => (Array.isArray(data) ? data : []));
-  const input = texts.reduce((sum, { length }) => sum + Math.ceil(length / BYTES_PER_TOKEN), 0);
-  return input + texts.length * Number(parameters.max_tokens ?? DEFAULT_OUTPUT);
+function endingOf(error: unknown): Ending {
+  const { code } = toCapstanError(error);
+  return code === "CANCELLED" || code === "DEADLINE_EXCEEDED" ? "left" : "failed";
 }

@@ -1,5 +1,6 @@
 import type { Log } from "../contracts/index.ts";
 import type { Database } from "../store/tables.ts";
+import type { Used } from "./account.ts";
 import { monthOf } from "./limits/quotas.ts";
 
 const FLUSH_MS = 1000;
@@ -29,16 +30,16 @@ export class Usage implements AsyncDisposable {
     this.#timer = setInterval(() => void this.flush(), FLUSH_MS).unref();
   }
 
-  add(key: string, model: string, inputTokens = 0, outputTokens = 0): void {
+  add(key: string, model: string, { requests, input, output }: Used): void {
     const month = monthOf(Date.now());
     const id = JSON.stringify([key, month, model]);
     const count = this.#counts.get(id) ?? {
       ...{ key_id: key, month, model },
       ...{ requests: 0, input_tokens: 0, output_tokens: 0 },
     };
-    count.requests += 1;
-    count.input_tokens += inputTokens;
-    count.output_tokens += outputTokens;
+    count.requests += requests;
+    count.input_tokens += input;
+    count.output_tokens += output;
     this.#counts.set(id, count);
   }
 

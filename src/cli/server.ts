@@ -13,7 +13,7 @@ import { logControl } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { createHost, scanOf, watch } from "./composition/host.ts";
 import { listenForMetrics, listenForModels } from "./composition/http.ts";
-import { openRecords } from "./composition/records.ts";
+import { openRecords, recordsOf } from "./composition/records.ts";
 
 export interface RunningServer {
   readonly http: Listening;
@@ -44,14 +44,15 @@ export async function startServer(
   await using opened = new AsyncDisposableStack();
   const closing = new AbortController();
   const metrics = new Metrics(settings.metrics_rest_server_prefix);
-  const { access, store, administration, limited } = await openRecords(settings, env, log, opened);
+  const records = await openRecords(settings, env, log, opened);
+  if (records.redisReady) metrics.watchRedis(records.redisReady);
   const { plane, reconciler, memories, sources } = createHost(
     settings,
     scanOf(settings, env, only),
     log,
     metrics,
     closing.signal,
-    store,
+    records,
   );
   // Closed when no model is left that may still have something to remember.
   opened.use(memories);
@@ -59,9 +60,10 @@ export async function startServer(
   const streams = opened.use(await BrowserStreams.open(settings, log));
   let draining = false;
   const parts = {
-    plane: limited?.(plane) ?? plane,
-    access,
-    administration,
+    plane: records.around(plane),
+    access: records.access,
+    administration: records.administration,
+    records: recordsOf(records),
     repository: reconciler,
     metrics,
     settings,

@@ -47,6 +47,8 @@ export interface Call {
   readonly deadline?: number;
   /** 1 is served first; absent means the middle. */
   readonly priority?: number;
+  /** Nobody reads the answer before it is complete: a model that can make it at once need not give it in pieces. */
+  readonly whole?: boolean;
   /** Absent on work inside a request, such as one model's call of another: it is part of the caller's answer. */
   readonly record?: CallRecord;
 }

@@ -73,6 +73,11 @@ export class Exchange implements Caller {
     return scope;
   }
 
+  /** Metadata that the work gave its answer, also when it failed. */
+  get noted(): Readonly<Record<string, string>> {
+    return Object.assign({}, ...[...this.#scopes.keys()].map(({ record }) => record.headers));
+  }
+
   /** The work of one scope is done. */
   end(scope: CallScope): void {
     scope.end();

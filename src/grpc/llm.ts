@@ -11,7 +11,7 @@ import { type PromptUse, readChatRequest, timeLimitOf } from "./llm-request.ts";
 import { Outlet } from "./outlet.ts";
 import type { GrpcParts } from "./parts.ts";
 import { addServerStream, addUnary, checkReplySize, decodeRequest } from "./rpc.ts";
-import { requestIdMetadata, statusOf } from "./status.ts";
+import { answerMetadata, statusOf } from "./status.ts";
 
 type StreamMethod = typeof LLMService.ChatCompletionStream | typeof LLMService.StreamGenerate;
 
@@ -80,7 +80,7 @@ async function sendChunks(stream: OutgoingStream, x: Exchange, method: StreamMet
   const outlet = new Outlet(stream, scope.signal);
   let begun = false;
   for await (const part of answer) {
-    if (!begun) stream.sendMetadata(answerMetadata(x, scope.record.version ?? target.answering));
+    if (!begun) stream.sendMetadata(chunkMetadata(x, scope.record.version ?? target.answering));
     begun = true;
     const chunk = chunks.of(part);
     if (chunk === undefined) continue;
@@ -91,8 +91,8 @@ async function sendChunks(stream: OutgoingStream, x: Exchange, method: StreamMet
 }
 
 /** Goes out with the first chunk: the version that answers is known then. */
-function answerMetadata(x: Exchange, version: string) {
-  const metadata = requestIdMetadata(x.requestId);
+function chunkMetadata(x: Exchange, version: string) {
+  const metadata = answerMetadata(x);
   metadata.set("x-capstan-model-version", version);
   return metadata;
 }

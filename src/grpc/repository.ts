@@ -11,7 +11,9 @@ import { addUnary } from "./rpc.ts";
 export function addRepositoryMethods(server: Server, parts: GrpcParts): void {
   const { repository } = parts;
   const { RepositoryIndex, RepositoryModelLoad, RepositoryModelUnload } = GRPCInferenceService;
-  addUnary(server, parts, RepositoryIndex, ({ ready }) => ({ models: repository.index({ ready }) }));
+  addUnary(server, parts, RepositoryIndex, ({ ready }, x) => ({
+    models: repository.index({ ready }).filter(({ name }) => parts.access?.allows(x.principal, name) ?? true),
+  }));
   addUnary(server, parts, RepositoryModelLoad, async ({ modelName, parameters }, x) => {
     checkAdministrator(parts.access, x);
     await repository.load(checkModelName(modelName, "model"), configOf(parameters), x.open());

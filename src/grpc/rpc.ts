@@ -3,7 +3,7 @@ import { CapstanError, invalid } from "../contracts/index.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { type DuplexStream, Exchange, type OutgoingStream, type UnaryCall } from "./exchange.ts";
 import type { GrpcParts } from "./parts.ts";
-import { requestIdMetadata, statusOf } from "./status.ts";
+import { answerMetadata, statusOf } from "./status.ts";
 import type { Method } from "./wire.ts";
 
 /** Answers one request. What it throws becomes the status. */
@@ -27,7 +27,7 @@ export function addUnary<QI, Q extends QI, AI, A extends AI>(
       await exchange.admit();
       const response = await handle(decodeRequest(method, call.request), exchange);
       const message = checkReplySize(method.responseSerialize(response), parts.settings);
-      call.sendMetadata(requestIdMetadata(exchange.requestId));
+      call.sendMetadata(answerMetadata(exchange));
       respond(null, message);
     } catch (error) {
       respond(statusOf(exchange, error));

@@ -10,6 +10,8 @@ export interface Failed {
   readonly requestId: string;
   readonly path: string;
   readonly parts: GrpcParts;
+  /** Of the answer beside its status. */
+  readonly noted?: Readonly<Record<string, string>>;
 }
 
 /** An error as its caller may see it. Logs it, too: those of ours as errors. */
@@ -31,7 +33,7 @@ function shownMessage({ requestId, parts }: Failed, error: CapstanError): string
 /** The status that ends a call. Retryable refusals say when to come back (gRPC's retry push-back). */
 export function statusOf(failed: Failed, thrown: unknown): StatusObject {
   const { error, message } = report(failed, thrown);
-  const metadata = requestIdMetadata(failed.requestId);
+  const metadata = answerMetadata(failed);
   if (error.retryAfterMs !== undefined) {
     metadata.set("grpc-retry-pushback-ms", String(Math.max(0, Math.ceil(error.retryAfterMs))));
   }
@@ -42,6 +44,13 @@ export function statusOf(failed: Failed, thrown: unknown): StatusObject {
 function fitting(message: string): string {
   const cut = message.length > MAX_DETAILS ? `${message.slice(0, MAX_DETAILS)}...` : message;
   return cut.toWellFormed();
+}
+
+/** What every answer of one request is sent with. */
+export function answerMetadata({ requestId, noted = {} }: Pick<Failed, "requestId" | "noted">): Metadata {
+  const metadata = requestIdMetadata(requestId);
+  for (const name in noted) metadata.set(name, noted[name]!);
+  return metadata;
 }
 
 export function requestIdMetadata(requestId: string): Metadata {

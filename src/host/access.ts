@@ -10,6 +10,8 @@ export interface Access {
    * @throws CapstanError UNAUTHENTICATED for one that is missing, unknown, expired or revoked.
    */
   authenticate(credential: string | undefined): Promise<Principal>;
+  /** Whether a caller's role has a model; without a principal the route is open, and has all. */
+  allows(principal: Principal | undefined, model: string): boolean;
   /** Work under way for a caller: `cancel` is called when its key is revoked. Returns the end of the work. */
   hold(principal: Principal, cancel: (reason: string) => void): () => void;
 }

@@ -51,3 +51,20 @@ export interface Administration {
     readonly model?: string;
   }): Promise<readonly UsageView[]>;
 }
+
+/** Which rows of the inference log are wanted. */
+export interface LogFilter {
+  readonly limit?: number;
+  /** Milliseconds since the epoch. */
+  readonly before?: number;
+  readonly key?: string;
+  readonly model?: string;
+}
+
+/** What is written down, as the routes of administrators ask for it; what is not kept is absent. */
+export interface RecordsControl {
+  /** Resolves to how many answers were removed. */
+  purgeCompletions?(model?: string): Promise<number>;
+  /** The newest first. */
+  log?(of: LogFilter): Promise<readonly object[]>;
+}

@@ -1,8 +1,10 @@
 import pLimit, { type LimitFunction } from "p-limit";
 import { type Call, CapstanError, type Log, toCapstanError } from "../contracts/index.ts";
+import type { ReloadMetrics } from "../telemetry/reload-metrics.ts";
 import type { Generation } from "./generation.ts";
 import type { ModelRegistry } from "./registry.ts";
 import type { Candidate } from "./repository.ts";
+import { Retirements } from "./retirements.ts";
 import type { Slot } from "./slot.ts";
 import { Slots } from "./slots.ts";
 import { CanaryControl } from "./sources/canary-control.ts";
@@ -25,8 +27,8 @@ export interface ReconcilerParts {
   readonly concurrency: number;
   readonly loadAtStartup: boolean;
   readonly readiness: "all" | "settled";
-  /** Told of every finished load. */
-  loaded(model: string, succeeded: boolean): void;
+  /** Told of every finished load, and of what it led to. */
+  readonly told: Pick<ReloadMetrics, "loaded" | "swapped" | "canaryStopped">;
   /** What the folders stand for whose artifacts lie in registries, and what people decided about them. */
   readonly sources: Pick<Sources, "apply" | "look" | "revision">;
   readonly decisions: Decisions;
@@ -41,7 +43,7 @@ export class Reconciler implements RepositoryControl {
   readonly #slots: Slots;
   readonly #loads: LimitFunction;
   readonly #scans = pLimit(1);
-  readonly #retirements = new Set<Promise<void>>();
+  readonly #retirements: Retirements;
   readonly #closing = new AbortController();
   #atStart: readonly Slot[] | undefined;
   #rescan: NodeJS.Timeout | undefined;
@@ -51,6 +53,7 @@ export class Reconciler implements RepositoryControl {
     this.#parts = parts;
     this.#slots = new Slots(parts.loadAtStartup);
     this.#loads = pLimit(parts.concurrency);
+    this.#retirements = new Retirements(parts.drainMs, parts.log);
   }
 
   /** Loads what is there; resolves when every model is loaded or refused. */
@@ -77,7 +80,12 @@ export class Reconciler implements RepositoryControl {
     for (const { candidate, reason } of this.#canaries.beyond(this.#slots.all(), this.#parts.registry)) {
       const fields = { model: candidate.name, version: candidate.version };
       this.#parts.log.warn(fields, `canary taken back: ${reason}`);
-      await this.#parts.decisions.stopCanary(candidate.name, candidate.located!.revision);
+      this.#parts.told.canaryStopped(candidate.name);
+      const stopped = {
+        revision: candidate.located!.revision,
+        reason: `canary ${candidate.version}: ${reason}`,
+      };
+      await this.#parts.decisions.stopCanary(candidate.name, stopped);
       await this.#scan();
     }
   }
@@ -105,6 +113,8 @@ export class Reconciler implements RepositoryControl {
 
   async load(model: string, config: string | undefined, call: Call): Promise<void> {
     await this.#parts.sources.look({ model });
+    await this.#scan();
+    this.#present(model);
     await this.#parts.decisions.wanted(model, true);
     await this.#scan();
     const slots = this.#present(model);
@@ -176,7 +186,7 @@ export class Reconciler implements RepositoryControl {
     this.#closing.abort(new CapstanError("CANCELLED", "The server is stopping"));
     clearTimeout(this.#rescan);
     await Promise.all(this.#slots.all().map((slot) => slot.inTurn(() => this.#withdraw(slot))));
-    await Promise.all(this.#retirements);
+    await this.#retirements.settled();
   }
 
   #present(model: string): Slot[] {
@@ -225,25 +235,39 @@ export class Reconciler implements RepositoryControl {
 
   async #tryLoad(slot: Slot, call: Call): Promise<void> {
     const { fingerprint } = slot.candidate;
+    let started = performance.now();
+    const seconds = () => (performance.now() - started) / 1000;
     slot.loading = true;
     try {
-      if (slot.candidate.settings?.parameters.extra.reload === "recreate") this.#withdraw(slot);
-      const generation = await this.#loads(() => this.#parts.load(slot.candidate, slot.config, call));
+      if (slot.candidate.settings?.parameters.extra.reload === "recreate") await this.#makeRoom(slot);
+      const generation = await this.#loads(() => {
+        started = performance.now();
+        return this.#parts.load(slot.candidate, slot.config, call);
+      });
+      this.#parts.told.loaded(slot.name, true, seconds());
       this.#swap(slot, generation, fingerprint);
     } catch (error) {
+      this.#parts.told.loaded(slot.name, false, seconds());
       this.#refuse(slot, toCapstanError(error), fingerprint);
     } finally {
       slot.loading = false;
     }
   }
 
+  /** A model too big to be there twice is disposed before it is loaded again, also where it is another version. */
+  async #makeRoom(slot: Slot): Promise<void> {
+    const own = [slot, ...this.#slots.all().filter((other) => isPredecessor(other, slot))];
+    await Promise.all(own.map((each) => this.#withdraw(each)));
+  }
+
   #swap(slot: Slot, generation: Generation, fingerprint: string): void {
     const replaced = this.#parts.registry.publish(generation);
     slot.serve(generation, fingerprint);
-    this.#parts.loaded(slot.name, true);
     const { name, version } = slot;
+    const isSuccession = this.#slots.all().some((other) => isPredecessor(other, slot) && other.generation);
+    if (replaced !== undefined || isSuccession) this.#parts.told.swapped(name);
     this.#parts.log.info({ model: name, version, generation: generation.id }, "model loaded");
-    if (replaced !== undefined) this.#retire(slot, replaced);
+    if (replaced !== undefined) void this.#retire(slot, replaced);
     for (const other of this.#slots.all()) if (!other.present && other !== slot) void this.#advance(other);
   }
 
@@ -253,7 +277,6 @@ export class Reconciler implements RepositoryControl {
     const passes = failure.code === "UPSTREAM" || failure.code === "NOT_READY";
     slot.refusedFingerprint = passes ? undefined : fingerprint;
     if (passes) slot.postpone();
-    this.#parts.loaded(slot.name, false);
     const fields = {
       model: slot.name,
       version: slot.version,
@@ -268,38 +291,24 @@ export class Reconciler implements RepositoryControl {
     if (!slot.present && this.#slots.successorOf(slot) !== undefined) return;
     slot.failure = undefined;
     slot.refusedFingerprint = undefined;
-    this.#withdraw(slot);
+    void this.#withdraw(slot);
     this.#dropRemovable();
   }
 
-  #withdraw(slot: Slot): void {
+  /** Resolves when what served is disposed. */
+  async #withdraw(slot: Slot): Promise<void> {
     const generation = slot.takeGeneration();
     if (generation === undefined) return;
     this.#parts.registry.withdraw(generation);
     this.#parts.log.info({ model: slot.name, version: slot.version }, "model unloading");
-    this.#retire(slot, generation);
+    await this.#retire(slot, generation);
   }
 
-  #retire(slot: Slot, generation: Generation): void {
+  async #retire(slot: Slot, generation: Generation): Promise<void> {
     slot.draining += 1;
-    const retirement = this.#drain(generation).finally(() => {
-      slot.draining -= 1;
-      this.#retirements.delete(retirement);
-      this.#dropRemovable();
-    });
-    this.#retirements.add(retirement);
-  }
-
-  async #drain(generation: Generation): Promise<void> {
-    const { name: model, version } = generation.spec;
-    const fields = { model, version, generation: generation.id };
-    try {
-      const left = await generation.retire(this.#parts.drainMs);
-      if (left > 0) this.#parts.log.warn({ ...fields, left }, "disposed with requests still in flight");
-      else this.#parts.log.debug(fields, "generation disposed");
-    } catch (err) {
-      this.#parts.log.error({ ...fields, err }, "a generation could not be disposed cleanly");
-    }
+    await this.#retirements.retire(generation);
+    slot.draining -= 1;
+    this.#dropRemovable();
   }
 
   #dropRemovable(): void {
@@ -311,3 +320,7 @@ export class Reconciler implements RepositoryControl {
     return { signal: this.#closing.signal, requestId: `load-${slot.name}`, log: this.#parts.log };
   }
 }
+
+/** Whether a version that is no longer wanted came from where this one comes from. */
+const isPredecessor = (other: Slot, slot: Slot): boolean =>
+  other !== slot && !other.present && other.candidate.key === slot.candidate.key;

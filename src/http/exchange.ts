@@ -76,6 +76,11 @@ export class Exchange implements Caller, RunningCall {
     return this.#scope;
   }
 
+  /** Headers that the work gave its answer, also when it failed. */
+  get noted(): Readonly<Record<string, string>> | undefined {
+    return this.#scope?.record.headers;
+  }
+
   /** Stops the work; the answer says why. */
   cancel(reason: string): void {
     this.#scope?.cancel(reason);

@@ -1,6 +1,6 @@
 import type { Log } from "../contracts/index.ts";
 import type { Access } from "../host/access.ts";
-import type { Administration } from "../host/administration.ts";
+import type { Administration, RecordsControl } from "../host/administration.ts";
 import type { Conversations } from "../host/memory/memories.ts";
 import type { BrowserStreams } from "../host/streams/index.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
@@ -15,6 +15,7 @@ export interface HttpParts {
   readonly access?: Access | undefined;
   /** Absent: there are no keys. */
   readonly administration?: Administration | undefined;
+  readonly records?: RecordsControl | undefined;
   readonly repository: RepositoryControl;
   readonly metrics: Metrics;
   readonly settings: ServerSettings;

@@ -15,7 +15,13 @@ export const repositoryRoutes: Route[] = [
 async function index(x: Exchange): Promise<void> {
   const { ready } = await readObject(x);
   if (ready !== undefined && typeof ready !== "boolean") throw invalid("'ready' must be true or false");
-  return sendJson(x, 200, x.parts.repository.index({ ready }));
+  const { repository, access } = x.parts;
+  const entries = repository.index({ ready });
+  return sendJson(
+    x,
+    200,
+    entries.filter(({ name }) => access?.allows(x.principal, name) ?? true),
+  );
 }
 
 async function load(x: Exchange): Promise<void> {

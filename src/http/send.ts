@@ -42,6 +42,7 @@ export async function sendBytes(exchange: Exchange, status: number, body: Uint8A
 function write(exchange: Exchange, status: number, body: Uint8Array, headers: Headers): void {
   const { response, request } = exchange;
   if (response.headersSent || response.destroyed) return;
+  Object.assign(headers, exchange.noted);
   headers["content-length"] = body.length;
   headers["x-request-id"] = exchange.requestId;
   if (exchange.parts.stopping()) headers.connection = "close";

@@ -67,10 +67,7 @@ export async function answerInfer(x: Exchange, body: Buffer): Promise<void> {
   const request = inferRequestOf(x, body);
   const response = await plane.infer(model, version, request, x.call(request.parameters));
   const encoded = encodeInferResponse(response, request);
-  const headers: Record<string, string | number> = {
-    "content-type": encoded.contentType,
-    ...x.call().record.headers,
-  };
+  const headers: Record<string, string | number> = { "content-type": encoded.contentType };
   if (encoded.headerLength !== undefined) headers[HEADER_LENGTH] = encoded.headerLength;
   return sendBytes(x, 200, encoded.body, headers);
 }

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { type DurationSeries, registerDurations } from "./duration-histogram.ts";
 import { Durations } from "./durations.ts";
+import { ReloadMetrics } from "./reload-metrics.ts";
 
 interface StateRow {
   readonly name: string;
@@ -53,18 +54,13 @@ export class HttpSeries {
  */
 export class Metrics {
   readonly registry = new Registry();
+  readonly reloads: ReloadMetrics;
   readonly #http = new Map<string, HttpSeries>();
-  readonly #loads: Counter<"model" | "outcome">;
 
   /** @param restPrefix of the HTTP metrics' names (`metrics_rest_server_prefix`). */
   constructor(restPrefix = "rest_server") {
     collectDefaultMetrics({ register: this.registry });
-    this.#loads = new Counter({
-      name: "capstan_model_loads_total",
-      help: "Loads and reloads, by outcome",
-      labelNames: ["model", "outcome"],
-      registers: [this.registry],
-    });
+    this.reloads = new ReloadMetrics(this.registry);
     this.#registerHttp(restPrefix);
   }
 
@@ -79,10 +75,6 @@ export class Metrics {
     return series;
   }
 
-  loaded(model: string, succeeded: boolean): void {
-    this.#loads.inc({ model, outcome: succeeded ? "success" : "failure" });
-  }
-
   /** The state of every model version. */
   watchModels(index: () => readonly StateRow[]): void {
     new Gauge({
@@ -93,6 +85,18 @@ export class Metrics {
       collect() {
         this.reset();
         for (const { name, version, state } of index()) this.set({ model: name, version, state }, 1);
+      },
+    });
+  }
+
+  /** Whether the replicas' Redis answers: without it limits follow `on_redis_down`. */
+  watchRedis(isReady: () => boolean): void {
+    new Gauge({
+      name: "capstan_redis_up",
+      help: "1 while the Redis that replicas share answers",
+      registers: [this.registry],
+      collect() {
+        this.set(isReady() ? 1 : 0);
       },
     });
   }

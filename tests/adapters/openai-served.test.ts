@@ -37,6 +37,22 @@ describe("a model of an upstream, over HTTP", () => {
       expect(upstream.requests[0]!.body).toMatchObject({ model: "served-name", logprobs: true });
     }));
 
+  it.each([
+    ["/v1/chat/completions", ASK],
+    ["/v1/completions", { model: "gpt", prompt: "hello" }],
+  ])("asks for pieces only where its caller does: %s", (path, body) =>
+    withUpstream(undefined, async (server, upstream) => {
+      for (const stream of [false, true]) {
+        await server.request(path, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ ...body, stream }),
+        });
+        expect(upstream.requests.at(-1)!.body).toMatchObject({ stream });
+      }
+    }),
+  );
+
   it("answers with its fallback when the upstream cannot", () =>
     withUpstream(reply(503, {}), async (server) => {
       const { body } = await server.post("/v1/chat/completions", ASK);

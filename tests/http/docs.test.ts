@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { redocPage, swaggerPage } from "../../src/http/docs/pages.ts";
+import { identity } from "../support/onnx-graphs.ts";
 import { serve, TestRepository, type TestServer } from "../support/server.ts";
 
 interface Operation {
@@ -36,6 +39,11 @@ beforeAll(async () => {
   for (const sample of SAMPLES) await repository.addSample(sample);
   const extra = { framework: "echo" };
   await repository.write("echo", { name: "echo", implementation: "llm", parameters: { extra } });
+  const onnx = (name: string, model: Uint8Array) =>
+    repository.write(name, { name, implementation: "onnx", parameters: { uri: "./model.onnx" } }, model);
+  await onnx("image", identity("FP32", [1, 3, 224, 224]));
+  await onnx("flag", identity("BOOL", ["n", 2]));
+  await onnx("ids", identity("INT64", ["n", 3]));
   const database_url = `sqlite:${repository.path("keys.db")}`;
   server = await serve(repository.root);
   prefixed = await serve(repository.root, { root_path: ROOT });
@@ -111,6 +119,19 @@ describe("the OpenAPI documents", () => {
     });
   });
 
+  it("gives examples that its schemas take", async () => {
+    const { paths } = await documentAt("/openapi.json");
+    const bodies = operationsOf({ paths } as OpenApi).flatMap(({ path, operation }) => {
+      const { schema, example } = operation.requestBody?.content["application/json"] ?? {};
+      return example === undefined ? [] : [{ path, schema, example }];
+    });
+    expect(bodies.length).toBeGreaterThan(8);
+    for (const { path, schema, example } of bodies) {
+      const { error } = z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema).safeParse(example);
+      expect([path, error?.message]).toEqual([path, undefined]);
+    }
+  });
+
   it("says which routes are for administrators", async () => {
     const { paths } = await documentAt("/openapi.json");
     expect(paths["/v2/repository/models/{model}/load"]!.post).toMatchObject({
@@ -118,7 +139,7 @@ describe("the OpenAPI documents", () => {
     });
   });
 
-  it.each([...SAMPLES, "echo"])("has a request that %s answers", async (model) => {
+  it.each([...SAMPLES, "flag", "ids", "echo"])("has a request that %s answers", async (model) => {
     const document = await documentAt(`/v2/models/${model}/openapi.json`);
     expect(faults(document)).toEqual([]);
     const examples = operationsOf(document).filter(({ operation }) => exampleOf(operation) !== undefined);
@@ -140,6 +161,13 @@ describe("the OpenAPI documents", () => {
       schema: { properties: { inputs: { items: { anyOf: [{ title: "X: FP32 [-1, 4]" }] } } } },
       example: { inputs: [{ name: "X", datatype: "FP32", shape: [1, 4], data: [0, 0, 0, 0] }] },
     });
+  });
+
+  it("writes no example of a tensor too large to read", async () => {
+    const { paths } = await documentAt("/v2/models/image/openapi.json");
+    const body = paths["/v2/models/image/infer"]!.post!.requestBody!.content["application/json"]!;
+    expect(body).toHaveProperty("schema");
+    expect(body).not.toHaveProperty("example");
   });
 
   it.each(["docs", "openapi.json"])("has no %s of a model that is not there", async (page) => {
@@ -172,6 +200,14 @@ describe("the API pages", () => {
     expect(policy).toContain("connect-src 'self';");
     expect(policy).not.toMatch(/https?:|\*|unsafe-eval/);
     expect(headers.get("x-content-type-options")).toBe("nosniff");
+  });
+
+  it("writes no prefix or title into its HTML as it is", () => {
+    for (const page of [swaggerPage, redocPage]) {
+      const { html } = page('/a"><script>', "/openapi.json", "</title><script>");
+      expect(html).toContain('data-url="/a&quot;&gt;&lt;script&gt;/openapi.json"');
+      expect(html.match(/<script[^>]*>/g)).toHaveLength(2);
+    }
   });
 
   it("names its prefix as the server of the documents", async () => {

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ export class TestPostgres implements AsyncDisposable {
   readonly url: string;
   readonly #server: EmbeddedPostgres;
   readonly #folder: string;
+  #killed = false;
 
   private constructor(server: EmbeddedPostgres, folder: string, url: string) {
     this.#server = server;
@@ -38,8 +39,15 @@ export class TestPostgres implements AsyncDisposable {
     return new TestPostgres(server, folder, `postgres://capstan:secret@127.0.0.1:${port}/capstan`);
   }
 
+  /** As a machine does that loses its power: nothing is written any more. */
+  async kill(): Promise<void> {
+    const pid = Number((await readFile(join(this.#folder, "data", "postmaster.pid"), "utf8")).split("\n")[0]);
+    process.kill(pid, "SIGKILL");
+    this.#killed = true;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.stop();
+    if (!this.#killed) await this.#server.stop();
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

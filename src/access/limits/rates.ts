@@ -19,6 +19,8 @@ export interface RateState {
   readonly remaining: number;
   /** Milliseconds until it is whole again. */
   readonly resetMs: number;
+  /** Whether the request got what it wanted. */
+  readonly granted: boolean;
 }
 
 /** Requests and tokens by the minute, for each key; in Redis the replicas share them. */
@@ -34,22 +36,30 @@ export class Rates {
   }
 
   /**
-   * Takes `points` out of a key's minute.
-   * @throws CapstanError RATE_LIMITED saying when to come back; NOT_READY while the limits cannot be asked.
+   * Takes `points` out of a key's minute; nothing is taken where they are not there.
+   * @throws CapstanError NOT_READY while the limits cannot be asked.
    */
   async take(rate: Rate, key: string, limit: number, points: number): Promise<RateState> {
+    const limiter = this.#limiter(rate, limit);
     try {
-      const state = await this.#limiter(rate, limit).consume(key, points);
-      return { rate, limit, remaining: state.remainingPoints, resetMs: state.msBeforeNext };
+      return stateOf(rate, limit, await limiter.consume(key, points), true);
     } catch (refusal) {
       if (!(refusal instanceof RateLimiterRes)) throw unknown(refusal);
-      const message = `Key '${key}' may use ${limit} ${rate} a minute, and has used them`;
-      throw new CapstanError("RATE_LIMITED", message, { retryAfterMs: refusal.msBeforeNext });
+      // The limiter counts what it refuses, and smaller requests would pay for it.
+      await limiter.reward(key, points).catch(() => {});
+      const { consumedPoints, msBeforeNext } = refusal;
+      return stateOf(
+        rate,
+        limit,
+        { remainingPoints: limit - (consumedPoints - points), msBeforeNext },
+        false,
+      );
     }
   }
 
   /** Gives back what was taken and not used, or takes what was used beyond; nobody waits for it. */
   settle(rate: Rate, key: string, limit: number, difference: number): void {
+    if (difference === 0) return;
     const limiter = this.#limiter(rate, limit);
     const settled = difference < 0 ? limiter.reward(key, -difference) : limiter.penalty(key, difference);
     settled.catch(() => {});
@@ -76,6 +86,15 @@ export class Rates {
       rejectIfRedisNotReady: true,
     });
   }
+}
+
+function stateOf(
+  rate: Rate,
+  limit: number,
+  { remainingPoints, msBeforeNext }: Pick<RateLimiterRes, "remainingPoints" | "msBeforeNext">,
+  granted: boolean,
+): RateState {
+  return { rate, limit, remaining: remainingPoints, resetMs: Math.max(0, msBeforeNext), granted };
 }
 
 const unknown = (cause: unknown) =>

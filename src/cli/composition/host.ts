@@ -21,8 +21,8 @@ import { DesiredTable } from "../../records/desired-table.ts";
 import type { GatewayModel } from "../../settings/gateway-environment.ts";
 import type { Environment } from "../../settings/interpolate.ts";
 import type { ServerSettings } from "../../settings/server.ts";
-import type { Store } from "../../store/database.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Records } from "./records.ts";
 
 const MIB = 1024 * 1024;
 
@@ -56,7 +56,7 @@ export function createHost(
   log: Logger,
   metrics: Metrics,
   stopping: AbortSignal,
-  store: Store | undefined,
+  { store, completions }: Records,
 ) {
   const registry = new ModelRegistry((name, version) => reconciler.absence(name, version));
   const memories = new Memories({
@@ -79,7 +79,7 @@ export function createHost(
     graph: new ModelGraph(),
     plane: () => plane,
     // What is remembered is part of what a model is asked: of all layers it is the outermost.
-    layers: [batchedEmbeddings, metered, memories.layer],
+    layers: [batchedEmbeddings, metered, ...(completions ? [completions.layer] : []), memories.layer],
     checkMemory: (model, folder, file) => memories.check(model, folder, file),
     parallelWorkers: settings.parallel_workers,
     cache: settings.cache_enabled ? new ResponseCache(settings.cache_size * MIB) : undefined,
@@ -93,12 +93,16 @@ export function createHost(
     concurrency: settings.load_concurrency,
     loadAtStartup: settings.load_models_at_startup,
     readiness: settings.readiness,
-    loaded: (model, succeeded) => metrics.loaded(model, succeeded),
+    told: metrics.reloads,
     sources,
     decisions: new Decisions(desired, artifacts),
   });
   metrics.watchUserCode(userCodeCounts);
   metrics.watchModels(() => reconciler.index());
+  metrics.reloads.watch(
+    () => reconciler.details(),
+    () => sources.rows(),
+  );
   metrics.watchInference(() => registry.inferenceRows());
   const server = {
     name: settings.server_name,

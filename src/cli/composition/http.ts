@@ -1,3 +1,4 @@
+import { recordRoutes } from "../../http/admin/records.ts";
 import { adminRoutes } from "../../http/admin/routes.ts";
 import { createApp } from "../../http/app.ts";
 import { cancelRoutes } from "../../http/cancel.ts";
@@ -28,6 +29,7 @@ export function listenForModels(parts: HttpParts, kickoffs: Kickoffs): Promise<L
     ...repositoryRoutes,
     ...controlRoutes,
     ...adminRoutes,
+    ...recordRoutes,
     ...healthRoutes,
     ...mlflowRoutes,
     ...generateRoutes,

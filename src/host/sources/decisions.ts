@@ -51,8 +51,8 @@ export class Decisions {
     await this.change(model, ({ wanted }) => given({ wanted }));
   }
 
-  async stopCanary(model: string, revision: string): Promise<void> {
-    await this.change(model, (before) => ({ ...before, stoppedCanary: revision }));
+  async stopCanary(model: string, stoppedCanary: NonNullable<Desired["stoppedCanary"]>): Promise<void> {
+    await this.change(model, (before) => ({ ...before, stoppedCanary }));
   }
 
   async change(model: string, next: (before: Desired) => Desired): Promise<void> {

@@ -15,8 +15,8 @@ export interface Desired {
    * `ended` names the occasion: the others look once more before they believe that the source still says `from`.
    */
   readonly rollback?: { readonly from: string; readonly to: Located; readonly ended?: string };
-  /** The revision of a canary that was taken back; another one is tried again. */
-  readonly stoppedCanary?: string;
+  /** A canary that was taken back, and why; another revision is tried again. */
+  readonly stoppedCanary?: { readonly revision: string; readonly reason: string };
 }
 
 /** Where decisions are kept. Replicas that share one follow the same decisions. */

@@ -1,17 +1,19 @@
-import { createHash, randomUUID } from "node:crypto";
-import type { Located, Log } from "../../contracts/index.ts";
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CapstanError, type Located, type Log } from "../../contracts/index.ts";
 import { milliseconds } from "../../settings/fields.ts";
-import { absoluteUri, locateOnce } from "../artifacts.ts";
+import { locateOnce } from "../artifacts.ts";
 import type { ArtifactCache } from "../cache/artifact-cache.ts";
-import { localPath } from "../local-path.ts";
 import { splitExtra } from "../options.ts";
-import { loadPlugin } from "../plugins.ts";
 import type { Candidate } from "../repository.ts";
 import { withAlias } from "./canary.ts";
 import { changeDesired, type Desired, type DesiredState } from "./desired.ts";
+import { remoteUri, sourceKey, withLocated } from "./remote.ts";
 import { Source } from "./source.ts";
 
 const DEFAULT_POLL_MS = 30_000;
+/** So long a first look may hold up what else is to be served. */
+const PATIENCE_MS = 5000;
 
 export interface SourcesParts {
   readonly cache: ArtifactCache;
@@ -19,6 +21,8 @@ export interface SourcesParts {
   readonly log: Log;
   /** Told when a source stands for something else than before. */
   changed(): void;
+  /** Milliseconds that the first look of a source is waited for; a slower one is told of when it is done. */
+  readonly patienceMs?: number;
 }
 
 /** What metrics and details show of a source. */
@@ -93,9 +97,14 @@ export class Sources implements AsyncDisposable {
     if (uri === undefined) return [told];
     const source = await this.#looked(candidate, uri, models);
     const { located, note, isDecided } = await this.#choose(told, uri, source, decided);
-    if (located === undefined) return [{ ...told, error: source.fault ?? told.error!, settings: undefined }];
+    if (located === undefined)
+      return [{ ...told, error: source.fault ?? unanswered(uri), settings: undefined }];
     const stable = { ...withLocated(told, uri, located, note), decided: isDecided };
-    return [stable, ...(await this.#canary(told, uri, stable, decided, models))];
+    const tried = await this.#canary(told, uri, stable, models);
+    if (tried === undefined) return [stable];
+    const { stoppedCanary } = decided;
+    if (tried.located?.revision !== stoppedCanary?.revision) return [stable, tried];
+    return [{ ...stable, note: stable.note ?? stoppedCanary?.reason }];
   }
 
   async #choose(candidate: Candidate, uri: string, source: Source, decided: Desired): Promise<Choice> {
@@ -103,7 +112,8 @@ export class Sources implements AsyncDisposable {
     if (pin !== undefined) return { located: pin, note: "pinned", isDecided: true };
     if (rollback !== undefined && (await this.#holds(candidate.name, rollback, source)))
       return { located: rollback.to, note: "rolled back", isDecided: true };
-    const { located, fault } = source;
+    const { located } = source;
+    const fault = source.fault ?? (located === undefined ? unanswered(uri) : undefined);
     if (fault === undefined) return { located, note: undefined, isDecided: false };
     const kept = located ?? (await this.#parts.cache.history(sourceKey(candidate, uri)))[0];
     return { located: kept, note: `the registry does not answer: ${fault.message}`, isDecided: false };
@@ -126,31 +136,34 @@ export class Sources implements AsyncDisposable {
     return false;
   }
 
+  /** What the other alias stands for, where that is another version. */
   async #canary(
     candidate: Candidate,
     uri: string,
     stable: Candidate,
-    decided: Desired,
     models: KeysOfModels,
-  ): Promise<Candidate[]> {
+  ): Promise<Candidate | undefined> {
     const { canary } = candidate.settings!.parameters.extra;
-    if (canary === undefined || stable.decided) return [];
+    if (canary === undefined || stable.decided) return undefined;
     const other = withAlias(uri, canary.alias);
     const { located } = await this.#looked(candidate, other, models);
-    if (located === undefined || located.revision === decided.stoppedCanary) return [];
+    if (located === undefined) return undefined;
     const tried = withLocated({ ...candidate, key: `${candidate.key}#canary` }, other, located, undefined);
-    if (tried.version === stable.version) return [];
-    return [{ ...tried, canary: { weight: canary.weight } }];
+    return tried.version === stable.version ? undefined : { ...tried, canary: { weight: canary.weight } };
   }
 
-  /** A source that was looked at at least once. */
+  /** A source that was looked at at least once, or is slow to answer. */
   async #looked(candidate: Candidate, uri: string, models: KeysOfModels): Promise<Source> {
     const { source: options } = splitExtra(candidate.settings!.parameters.extra);
     const key = JSON.stringify([uri, options]);
     const own = models.get(candidate.name) ?? new Set();
     models.set(candidate.name, own.add(key));
     const known = this.#sources.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      // Another model of the same source may have asked first, and be waiting still.
+      if (known.located === undefined && known.fault === undefined) await this.#firstLook(known);
+      return known;
+    }
     const { poll } = candidate.settings!.parameters.extra.source ?? {};
     const source = new Source({
       uri,
@@ -160,8 +173,18 @@ export class Sources implements AsyncDisposable {
       changed: () => this.#parts.changed(),
     });
     this.#sources.set(key, source);
-    await source.look();
+    await this.#firstLook(source);
     return source;
+  }
+
+  async #firstLook(source: Source): Promise<void> {
+    const patience = new AbortController();
+    const { patienceMs = PATIENCE_MS } = this.#parts;
+    const late = sleep(patienceMs, true, { signal: patience.signal, ref: false }).catch(() => false);
+    const look = source.look();
+    const isLate = await Promise.race([look.then(() => false), late]);
+    patience.abort();
+    if (isLate) void look.then(() => this.#parts.changed());
   }
 
   async #forget(): Promise<void> {
@@ -187,42 +210,7 @@ type KeysOfModels = Map<string, Set<string>>;
 
 type Rollback = NonNullable<Desired["rollback"]>;
 
+const unanswered = (uri: string) =>
+  new CapstanError("NOT_READY", `The registry has not answered yet what '${uri}' stands for`);
+
 const uriOf = (key: string): string => (JSON.parse(key) as [string])[0];
-
-/** By what the cache knows a source: the uri and the registry, without its credentials. */
-export function sourceKey({ settings }: Candidate, uri: string): string {
-  return JSON.stringify([uri, settings?.parameters.extra.source?.registry ?? ""]);
-}
-
-/** The uri of an artifact that a resolver brings; undefined for one on this machine, and for an address. */
-async function remoteUri({ settings, folder }: Candidate): Promise<string | undefined> {
-  const uri = settings?.parameters.uri;
-  if (settings === undefined || uri === undefined || localPath(uri, folder) !== undefined) return undefined;
-  try {
-    const plugin = await loadPlugin("runtime", settings.implementation, folder);
-    return plugin.uri === "address" ? undefined : absoluteUri(uri, folder);
-  } catch {
-    // The load says what is wrong with the plugin.
-    return undefined;
-  }
-}
-
-/** With an alias the registry's version number is the version, unless the settings name one. */
-function withLocated(
-  candidate: Candidate,
-  uri: string,
-  located: Located,
-  note: string | undefined,
-): Candidate {
-  const own = candidate.settings!.parameters.version;
-  const version = own || located.version || candidate.version;
-  const content = [candidate.fingerprint, version, located.revision];
-  return {
-    ...candidate,
-    version,
-    located,
-    sourceKey: sourceKey(candidate, uri),
-    note,
-    fingerprint: createHash("sha256").update(content.join("\n")).digest("hex"),
-  };
-}

@@ -7,6 +7,7 @@ import { checkFields, readJsonObject } from "../json-body.ts";
 import type { Route } from "../route.ts";
 import { optional, text, truth, whole } from "../sampling.ts";
 import { sendBytes, sendJson } from "../send.ts";
+import { csvOf } from "./csv.ts";
 
 /** Keys, roles and usage, for administrators. */
 export const adminRoutes: Route[] = [
@@ -42,7 +43,7 @@ function of({ parts }: Exchange): Administration {
 }
 
 const lifetime = age();
-const keySchema = z.strictObject({
+export const keySchema = z.strictObject({
   role: text().min(1, "must not be empty"),
   name: optional(text()),
   expires: optional(lifetime),
@@ -54,7 +55,7 @@ async function createKey(x: Exchange): Promise<void> {
   return sendJson(x, 201, await of(x).createKey(role, { name, expiresAt }));
 }
 
-const rotateSchema = z.strictObject({ overlap: optional(lifetime) });
+export const rotateSchema = z.strictObject({ overlap: optional(lifetime) });
 const DEFAULT_OVERLAP_MS = 24 * 60 * 60 * 1000;
 
 async function rotate(x: Exchange): Promise<void> {
@@ -72,7 +73,7 @@ const limit = () =>
     .min(0, "must be 0 or more")
     .nullish()
     .transform((value) => value ?? null);
-const roleSchema = z.strictObject({
+export const roleSchema = z.strictObject({
   name: text().min(1, "must not be empty"),
   models: z.array(text(), "must be a list of globs").default(["*"]),
   requestsPerMinute: limit(),
@@ -101,10 +102,4 @@ async function usage(x: Exchange): Promise<void> {
 
 const COLUMNS = ["key_id", "month", "model", "requests", "input_tokens", "output_tokens"] as const;
 
-/** RFC 4180, with a header. */
-export function usageCsv(rows: readonly UsageView[]): string {
-  const lines = rows.map((row) => COLUMNS.map((column) => csvField(String(row[column]))).join(","));
-  return [COLUMNS.join(","), ...lines, ""].join("\r\n");
-}
-
-const csvField = (value: string) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+export const usageCsv = (rows: readonly UsageView[]): string => csvOf(COLUMNS, rows as never);

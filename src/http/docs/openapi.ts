@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { ServerMetadata } from "../../host/types.ts";
 import type { Route } from "../route.ts";
-import { NOT_SHOWN, type Operation, operationOf, TAGS } from "./operations.ts";
+import type { Operation } from "./operation.ts";
+import { NOT_SHOWN, operationOf, TAGS } from "./operations.ts";
 
 type JsonObject = Record<string, unknown>;
 

@@ -1,10 +1,11 @@
-import type { z } from "zod";
 import { bodySchema as generateBody } from "../generate-request.ts";
 import { chatSchema } from "../openai/chat-request.ts";
 import { completionsSchema } from "../openai/completions.ts";
 import { embeddingsSchema } from "../openai/embeddings.ts";
 import { responseSchema } from "../openai/responses/request.ts";
 import { textSchema } from "../text.ts";
+import { ADMINISTRATION } from "./admin-operations.ts";
+import type { Operation } from "./operation.ts";
 import {
   AudioForm,
   ImageEditForm,
@@ -14,23 +15,6 @@ import {
   SpeechRequest,
 } from "./other-schemas.ts";
 import { IndexRequest, InferRequest, LoadRequest, NotifyRequest, PinRequest } from "./v2-schemas.ts";
-
-type JsonSchema = Readonly<Record<string, unknown>>;
-
-/** What the API pages say of a route. */
-export interface Operation {
-  readonly tag: string;
-  readonly summary: string;
-  /** Of the body: the schema that checks it, or one written by hand where the check is. */
-  readonly body?: z.ZodType | JsonSchema;
-  readonly example?: unknown;
-  /** Media type of the body; JSON when absent. */
-  readonly takes?: string;
-  /** Names of parameters that may stand in the query. */
-  readonly query?: readonly string[];
-  /** Media type of a good answer; JSON when absent. */
-  readonly answers?: string;
-}
 
 /** What the pages group routes by, in the order in which they are shown. */
 export const TAGS: Readonly<Record<string, string>> = {
@@ -213,13 +197,6 @@ const APPLICATIONS: Readonly<Record<string, Operation>> = {
     body: InvocationsRequest,
   },
   "POST /models/:model/invocations": { tag: "MLflow", summary: "MLflow scoring", body: InvocationsRequest },
-};
-
-const ADMINISTRATION: Readonly<Record<string, Operation>> = {
-  "GET /admin/models": {
-    tag: "Administration",
-    summary: "The models, with versions, sources and what went wrong",
-  },
 };
 
 /** By method and route. */

@@ -16,7 +16,8 @@ export async function chatCompletions(x: Exchange): Promise<void> {
   const target = chooseModel(x, body.model);
   const request = chatRequestOf(body, sessionOf(x, { body: bodySession(body) }));
   const headers = answerHeaders(x, target);
-  const parts = x.parts.plane.chat(target.name, target.version, request, x.call());
+  const call = body.stream ? x.call() : { ...x.call(), whole: true };
+  const parts = x.parts.plane.chat(target.name, target.version, request, call);
   const id = `chatcmpl-${x.requestId}`;
   if (body.stream) {
     const events = chatEvents(parts, envelope(id, "chat.completion.chunk", target.name), withUsage);

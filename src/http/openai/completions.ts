@@ -80,7 +80,7 @@ async function complete(
   echo = false,
 ): Promise<void> {
   const headers = answerHeaders(x, target);
-  const call = x.call();
+  const call = { ...x.call(), whole: true };
   const limit = pLimit(AT_ONCE);
   const run = (request: ChatRequest) =>
     limit(() =>

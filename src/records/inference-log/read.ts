@@ -1,0 +1,24 @@
+import type { LogFilter } from "../../host/administration.ts";
+import type { Database, InferenceLogTable } from "../../store/tables.ts";
+import type { LogWriter } from "./writer.ts";
+
+const DEFAULT_LIMIT = 100;
+const MOST = 10_000;
+
+/** The newest rows first, with those that were not written yet. */
+export async function logRows(
+  database: Database,
+  writer: LogWriter,
+  { limit = DEFAULT_LIMIT, before, key, model }: LogFilter,
+): Promise<InferenceLogTable[]> {
+  await writer.flush();
+  let query = database
+    .selectFrom("inference_log")
+    .selectAll()
+    .orderBy("at", "desc")
+    .limit(Math.min(limit, MOST));
+  if (before !== undefined) query = query.where("at", "<", before);
+  if (key !== undefined) query = query.where("key_id", "=", key);
+  if (model !== undefined) query = query.where("model", "=", model);
+  return query.execute();
+}

@@ -1,0 +1,201 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { GRPCInferenceService, LLMService } from "../../src/grpc/generated/services.ts";
+import { ADMIN, modelsForKeys, TestAccess } from "../support/access.ts";
+import { eventually } from "../support/eventually.ts";
+import { codeName } from "../support/grpc.ts";
+import type { TestRepository } from "../support/server.ts";
+
+let repository: TestRepository;
+let access: TestAccess;
+beforeAll(async () => {
+  repository = await modelsForKeys();
+  access = await TestAccess.start(repository.root, `sqlite:${repository.path("charges.db")}`);
+});
+afterAll(async () => {
+  await access[Symbol.asyncDispose]();
+  await repository[Symbol.asyncDispose]();
+});
+
+const remaining = (response: Response) => Number(response.headers.get("x-ratelimit-remaining-tokens"));
+const errorOf = async (response: Response) =>
+  ((await response.json()) as { error: { code: string; message: string; param: string | null } }).error;
+const texts = (...data: string[]) => [{ name: "text_input", datatype: "BYTES", shape: [data.length], data }];
+
+describe("tokens of a minute", () => {
+  it("are never given back beyond what was taken", async () => {
+    const { key } = await access.keyWith({ tokensPerMinute: 300 });
+    const left: number[] = [];
+    for (let asked = 0; asked < 3; asked++) {
+      const answer = await access.chat(key, { max_tokens: undefined });
+      await answer.text();
+      left.push(remaining(answer));
+    }
+    // Of each request 2 tokens in and 3 out stay; while it runs, 2 and 256 are taken.
+    expect(left).toEqual([42, 37, 32]);
+  });
+
+  it("are not taken by a request that is refused for them", async () => {
+    const { key, id } = await access.keyWith({ tokensPerMinute: 20 });
+    await (await access.chat(key)).text();
+    const refused = await access.chat(key, { max_tokens: 16 });
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(Object.fromEntries(refused.headers)).toMatchObject({
+      "x-ratelimit-limit-tokens": "20",
+      "x-ratelimit-remaining-tokens": "15",
+      "x-ratelimit-reset-tokens": expect.stringMatching(/^\d+\.\ds$/),
+    });
+    expect((await errorOf(refused)).message).toMatch(
+      new RegExp(`Key '${id}' of role 'role-\\d+' may use 20 tokens a minute, .* come back in \\d+ s`),
+    );
+    expect((await access.chat(key)).status).toBe(200);
+  });
+
+  it("cannot be asked for beyond a whole minute", async () => {
+    const { key } = await access.keyWith({ tokensPerMinute: 20 });
+    const refused = await access.chat(key, { max_tokens: 500 });
+    expect(refused.status).toBe(400);
+    expect(await errorOf(refused)).toMatchObject({
+      param: "max_tokens",
+      message: expect.stringMatching(/may use 502 tokens, and role .* has 20 a minute/),
+    });
+    expect((await access.chat(key, { max_tokens: undefined })).status).toBe(200);
+  });
+});
+
+describe("a request", () => {
+  it("with several prompts is one request, and its tokens are counted once", async () => {
+    const made = await access.keyWith({ requestsPerMonth: 10, tokensPerMonth: 10_000, concurrency: 1 });
+    const prompt = ["one", "two", "three"];
+    const answer = await access.post(made.key, "/v1/completions", { model: "echo", prompt, max_tokens: 9 });
+    const { usage } = (await answer.json()) as {
+      usage: { prompt_tokens: number; completion_tokens: number };
+    };
+    const { prompt_tokens: input_tokens, completion_tokens: output_tokens } = usage;
+    await eventually(async () => (await access.quota(made)).tokens === input_tokens + output_tokens);
+    expect((await access.quota(made)).requests).toBe(1);
+    expect(await access.usage(made)).toMatchObject([{ requests: 1, input_tokens, output_tokens }]);
+    expect((await access.chat(made.key)).status).toBe(200);
+  });
+
+  it("whose caller leaves pays for its prompt, and for what was written", async () => {
+    const made = await access.keyWith({ tokensPerMonth: 10_000 });
+    const leaving = new AbortController();
+    const messages = [{ role: "user", content: "word ".repeat(400) }];
+    const more = { model: "slow", stream: true, messages, max_tokens: 100 };
+    const answer = await access.chat(made.key, more, leaving.signal);
+    await answer.body!.getReader().read();
+    leaving.abort();
+    await eventually(async () => (await access.quota(made)).tokens < 600);
+    const [row] = await access.usage(made);
+    expect(row).toMatchObject({ model: "slow", requests: 1, input_tokens: 500 });
+    expect((await access.quota(made)).tokens).toBe(500 + Number(row!.output_tokens));
+  });
+
+  it.each([-5, 0, 1.5, 1e300, "many"])("with %s for max_tokens takes nothing", async (max_tokens) => {
+    const made = await access.keyWith({ tokensPerMonth: 5000, tokensPerMinute: 5000 });
+    const body = { inputs: texts("one"), parameters: { max_tokens } };
+    const { status } = await access.post(made.key, "/v2/models/echo/infer", body);
+    expect([400, 429]).toContain(status);
+    await eventually(async () => (await access.quota(made)).tokens === 0);
+    expect((await access.chat(made.key)).status).toBe(200);
+  });
+
+  it("for a model that is not there leaves no row of usage", async () => {
+    const made = await access.keyWith({});
+    const asked = { modelName: "ghost", inputs: [] };
+    expect(codeName((await access.call(made.key, GRPCInferenceService.ModelInfer, asked)).code)).toBe(
+      "NOT_FOUND",
+    );
+    expect(await access.usage(made)).toEqual([]);
+  });
+});
+
+describe("over gRPC", () => {
+  const asked = { model: "echo", prompt: "", messages: [{ role: "user", content: "one two" }], maxTokens: 5 };
+
+  it("limits are those of HTTP, and stand in metadata", async () => {
+    const { key } = await access.keyWith({ requestsPerMinute: 1 });
+    const answer = await access.call(key, LLMService.ChatCompletion, asked);
+    expect([codeName(answer.code), answer.metadata["x-ratelimit-remaining-requests"]]).toEqual(["OK", "0"]);
+    const refused = await access.call(key, LLMService.ChatCompletion, asked);
+    expect(codeName(refused.code)).toBe("RESOURCE_EXHAUSTED");
+    expect(refused.details).toMatch(/may use 1 requests a minute/);
+    expect(refused.metadata).toMatchObject({
+      "x-ratelimit-limit-requests": "1",
+      "grpc-retry-pushback-ms": expect.stringMatching(/^\d+$/),
+    });
+    expect((await access.chat(key)).status).toBe(429);
+  });
+
+  it("exactly as many requests of a month pass as there are", async () => {
+    const { key } = await access.keyWith({ requestsPerMonth: 20 });
+    const codes = await Promise.all(
+      Array.from({ length: 50 }, async () =>
+        codeName((await access.call(key, LLMService.ChatCompletion, asked)).code),
+      ),
+    );
+    expect(codes.filter((code) => code === "OK")).toHaveLength(20);
+    expect(codes.filter((code) => code === "RESOURCE_EXHAUSTED")).toHaveLength(30);
+  });
+
+  it("models are those of the role", async () => {
+    const { key } = await access.keyWith({ models: ["iris"] });
+    const denied = await access.call(key, LLMService.ChatCompletion, asked);
+    expect([codeName(denied.code), denied.details]).toEqual([
+      "PERMISSION_DENIED",
+      expect.stringMatching(/may not use model 'echo'/),
+    ]);
+    const { response } = await access.call(key, GRPCInferenceService.RepositoryIndex, {});
+    expect(response.models!.map(({ name }) => name)).toEqual(["iris"]);
+  });
+});
+
+describe("what a caller sees", () => {
+  it("are the models of its role", async () => {
+    const { key } = await access.keyWith({ models: ["ec*"] });
+    const ids = async (who: string) =>
+      ((await access.get(who, "/v1/models")).body as { data: { id: string }[] }).data.map(({ id }) => id);
+    expect(await ids(key)).toEqual(["echo"]);
+    expect(await ids(ADMIN)).toEqual(["echo", "slow"]);
+    expect((await access.get(key, "/v1/models/slow")).status).toBe(404);
+    const index = await (await access.post(key, "/v2/repository/index", {})).json();
+    expect(index).toMatchObject([{ name: "echo" }]);
+  });
+
+  it("is its own work alone", async () => {
+    const [mine, other] = [await access.keyWith({}), await access.keyWith({})];
+    const answer = await access.chat(mine.key, { model: "slow", stream: true, max_tokens: 50 });
+    const path = `/v2/cancel/${answer.headers.get("x-request-id")}`;
+    expect((await access.post(other.key, path, {})).status).toBe(404);
+    expect((await access.post(mine.key, path, {})).status).toBe(200);
+    expect(await answer.text()).toMatch(/cancelled/);
+  });
+});
+
+describe("a repository call with a configuration", () => {
+  const load = (key: string, config: object) =>
+    access.post(key, "/v2/repository/models/echo/load", { parameters: { config: JSON.stringify(config) } });
+
+  it("is for administrators", async () => {
+    const { key } = await access.keyWith({});
+    expect((await load(key, { max_batch_size: 2 })).status).toBe(403);
+    expect((await load(ADMIN, { max_batch_size: 2 })).status).toBe(200);
+  });
+
+  it.each([
+    [{ implementation: "onnx" }, /'implementation'/],
+    [{ parameters: { uri: "http://127.0.0.1/x" } }, /'parameters.uri'/],
+    [{ parameters: { extra: { framework: "openai" } } }, /'parameters.extra.framework'/],
+    [{ parameters: { extra: { base_url: "http://127.0.0.1" } } }, /'parameters.extra.base_url'/],
+  ])("changes neither implementation nor addresses: %j", async (config, message) => {
+    const answer = await load(ADMIN, config);
+    expect(answer.status).toBe(403);
+    expect(((await answer.json()) as { error: string }).error).toMatch(message);
+  });
+
+  it("interpolates nothing", async () => {
+    expect((await load(ADMIN, { platform: "${HOME}" })).status).toBe(200);
+    expect((await access.get(ADMIN, "/v2/models/echo/config")).body).toMatchObject({ platform: "${HOME}" });
+  });
+});
