@@ -163,6 +163,16 @@ describe("what a caller sees", () => {
     expect(index).toMatchObject([{ name: "echo" }]);
   });
 
+  it("ends with its key, in the background as well", async () => {
+    const { key, id } = await access.keyWith({});
+    const body = { model: "slow", input: "word ".repeat(400), background: true };
+    expect((await access.post(key, "/v1/responses", body)).status).toBe(200);
+    await access.records.revoke(id);
+    await eventually(async () => (await access.usage({ id, key })).length === 1);
+    const [row] = await access.usage({ id, key });
+    expect(Number(row!.output_tokens)).toBeLessThan(100);
+  });
+
   it("is its own work alone", async () => {
     const [mine, other] = [await access.keyWith({}), await access.keyWith({})];
     const answer = await access.chat(mine.key, { model: "slow", stream: true, max_tokens: 50 });

@@ -82,7 +82,7 @@ async function complete(making: Making, parts: Parts): Promise<void> {
 /** It outlives the request that asked for it, and ends with the server. */
 function backgroundCall(x: Exchange) {
   const { requestId, owner, principal } = x;
-  const { log, running } = x.parts;
+  const { access, log, running } = x.parts;
   const scope = openCall({
     requestId,
     log,
@@ -92,8 +92,10 @@ function backgroundCall(x: Exchange) {
   const cancel = (reason: string) => scope.cancel(reason);
   const entry = { requestId, owner, cancel };
   running.add(entry);
+  const release = principal && access?.hold(principal, cancel);
   const end = () => {
     scope.end();
+    release?.();
     running.delete(entry);
   };
   return { scope, end };
