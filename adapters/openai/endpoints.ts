@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Call, CapstanError } from "../../src/contracts/index.ts";
-import { Endpoint } from "./endpoint.ts";
+import { Endpoint, type Lease } from "./endpoint.ts";
 import { UpstreamFault } from "./failures.ts";
 import type { OpenaiOptions } from "./options.ts";
 
@@ -22,22 +22,28 @@ export class Endpoints implements AsyncDisposable {
 
   /** Runs `use` with one address after the other until it succeeds or there is no point in asking again. */
   async run<T>(call: Call, use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-    const once = async function* (endpoint: Endpoint) {
-      yield await use(endpoint);
-    };
-    const [value] = await Array.fromAsync(this.stream(call, once));
-    return value as T;
+    const attempts = new Attempts();
+    for (;;) {
+      const endpoint = this.#next(attempts, call);
+      {
+        using lease = endpoint.lease();
+        try {
+          const value = await use(endpoint);
+          lease.succeeded();
+          return value;
+        } catch (error) {
+          attempts.last = failure(error, lease, call);
+        }
+      }
+      await this.#beforeNext(attempts, endpoint, call);
+    }
   }
 
   /** As {@link run}; a stream that has begun is never asked for again. */
   async *stream<T>(call: Call, use: (endpoint: Endpoint) => AsyncIterable<T>): AsyncGenerator<T> {
-    const tried = new Set<Endpoint>();
-    let last: unknown;
-    for (let attempt = 0; ; attempt += 1) {
-      call.signal.throwIfAborted();
-      const endpoint = this.#choose(tried);
-      if (endpoint === undefined) throw last ?? this.#allOpen();
-      this.#log(call, endpoint);
+    const attempts = new Attempts();
+    for (;;) {
+      const endpoint = this.#next(attempts, call);
       {
         let begun = false;
         using lease = endpoint.lease();
@@ -50,18 +56,30 @@ export class Endpoints implements AsyncDisposable {
           lease.succeeded();
           return;
         } catch (error) {
-          call.signal.throwIfAborted();
-          lease.failed(error);
+          attempts.last = failure(error, lease, call);
           if (begun) throw error;
-          last = error;
         }
       }
-      await this.#beforeNext(attempt, endpoint, tried, last, call);
+      await this.#beforeNext(attempts, endpoint, call);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#all.map((endpoint) => endpoint[Symbol.asyncDispose]()));
+  }
+
+  /** Who is asked now; throws when there is nobody. */
+  #next({ tried, last }: Attempts, call: Call): Endpoint {
+    call.signal.throwIfAborted();
+    const endpoint = this.#all.length === 1 ? this.#only() : this.#choose(tried);
+    if (endpoint === undefined) throw last ?? this.#allOpen();
+    this.#log(call, endpoint);
+    return endpoint;
+  }
+
+  #only(): Endpoint | undefined {
+    const only = this.#all[0]!;
+    return only.breaker.allows ? only : undefined;
   }
 
   /** The least loaded of the healthy ones, else of those that may be asked. Equal ones take turns. */
@@ -78,17 +96,14 @@ export class Endpoints implements AsyncDisposable {
   }
 
   /** Returns when another attempt may be made, and throws the error otherwise. */
-  async #beforeNext(
-    attempt: number,
-    endpoint: Endpoint,
-    tried: Set<Endpoint>,
-    error: unknown,
-    call: Call,
-  ): Promise<void> {
-    if (!(error instanceof UpstreamFault && error.retry) || attempt >= this.#options.max_retries) throw error;
+  async #beforeNext(attempts: Attempts, endpoint: Endpoint, call: Call): Promise<void> {
+    const { tried, last: error } = attempts;
+    const hopeless = attempts.failed >= this.#options.max_retries;
+    if (!(error instanceof UpstreamFault && error.retry) || hopeless) throw error;
+    attempts.failed += 1;
     tried.add(endpoint);
     const others = this.#all.some((each) => !tried.has(each) && each.breaker.allows);
-    const wait = others ? 0 : (error.retryAfterMs ?? backoff(attempt));
+    const wait = others ? 0 : (error.retryAfterMs ?? backoff(attempts.failed - 1));
     if (wait > this.#longestWait(call)) throw error;
     call.log.warn(
       { ...this.#fields(endpoint), err: error.message, wait_ms: wait },
@@ -118,6 +133,21 @@ export class Endpoints implements AsyncDisposable {
   #fields({ address }: Endpoint): object {
     return { model: this.#model, timeout_ms: this.#options.upstream_timeout, upstream: address.label };
   }
+}
+
+/** What was tried for one request. */
+class Attempts {
+  readonly tried = new Set<Endpoint>();
+  /** Those that failed and were made up for. */
+  failed = 0;
+  last: unknown;
+}
+
+/** The error as the endpoint's health sees it; a caller who has gone is no fault of the endpoint. */
+function failure(error: unknown, lease: Lease, { signal }: Call): unknown {
+  signal.throwIfAborted();
+  lease.failed(error);
+  return error;
 }
 
 /** Exponential, with jitter, so that the callers of a server that was down do not come back all at once. */

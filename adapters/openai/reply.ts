@@ -89,7 +89,7 @@ export class Reply implements Disposable {
       chunks.push(chunk);
       size += chunk.length;
     }
-    return Buffer.concat(chunks);
+    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
   }
 }
 

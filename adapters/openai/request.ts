@@ -84,5 +84,7 @@ function upstreamCall({ id, name, arguments: text }: ToolCall): Record<string, u
 }
 
 function defined(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  const result: Record<string, unknown> = {};
+  for (const name in fields) if (fields[name] !== undefined) result[name] = fields[name];
+  return result;
 }

@@ -16,7 +16,8 @@ export interface AdapterParts {
 interface Loading {
   readonly llm: Promise<CapLLM>;
   readonly controller: AbortController;
-  loaded: boolean;
+  /** Once it is loaded. */
+  loaded: CapLLM | undefined;
 }
 
 /**
@@ -42,7 +43,7 @@ export class Adapter implements AsyncDisposable {
     this.#users += 1;
     try {
       this.#current ??= this.#start(call);
-      const llm = await unlessAborted(this.#current.llm, call.signal);
+      const llm = this.#current.loaded ?? (await unlessAborted(this.#current.llm, call.signal));
       return { llm, [Symbol.dispose]: this.#releaseOnce() };
     } catch (error) {
       this.#release();
@@ -63,10 +64,10 @@ export class Adapter implements AsyncDisposable {
       await this.#unloading;
       return this.#parts.load({ signal: controller.signal, requestId, log });
     };
-    const loading = { llm: load(), controller, loaded: false };
+    const loading: Loading = { llm: load(), controller, loaded: undefined };
     loading.llm.then(
-      () => {
-        loading.loaded = true;
+      (llm) => {
+        loading.loaded = llm;
       },
       () => {
         if (this.#current === loading) this.#current = undefined;
@@ -86,7 +87,7 @@ export class Adapter implements AsyncDisposable {
   #release(): void {
     this.#users -= 1;
     if (this.#users > 0) return;
-    if (this.#current?.loaded === false) this.#unload();
+    if (this.#current && !this.#current.loaded) this.#unload();
     else if (this.#parts.idleMs !== undefined) this.#unloadAfter(this.#parts.idleMs);
   }
 

@@ -134,7 +134,7 @@ export class AccessPlane extends PlaneLayer {
   }
 
   #speaks(model: string): boolean {
-    return this.next.languageModels().some(({ name }) => name === model);
+    return this.next.languageModel(model) !== undefined;
   }
 
   async #once<T>(

@@ -11,6 +11,25 @@ export async function foldParts(parts: AsyncIterable<Part> | Iterable<Part>): Pr
   return fold.finish();
 }
 
+/** The parts that a whole answer would have come in. Its usage stands at the first choice. */
+export function partsOf({ choices, usage }: Completion): Part[] {
+  return choices.flatMap((answer, choice) => partsOfChoice(answer, choice, choice === 0 ? usage : NO_USAGE));
+}
+
+const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0 };
+
+function partsOfChoice(answer: CompletionChoice, choice: number, usage: Usage): Part[] {
+  const { text, reasoning = "", logprobs, toolCalls, reason } = answer;
+  const parts: Part[] = [];
+  if (reasoning !== "") parts.push({ type: "reasoning", choice, text: reasoning });
+  if (text !== "" || logprobs !== undefined) {
+    parts.push({ type: "text", choice, text, ...(logprobs === undefined ? {} : { logprobs }) });
+  }
+  for (const call of toolCalls) parts.push({ type: "tool-call", choice, call });
+  parts.push({ type: "finish", choice, reason, usage });
+  return parts;
+}
+
 /** An answer that is put together while its parts go out. */
 export class CompletionFold {
   readonly #choices = new Map<number, OpenChoice>();

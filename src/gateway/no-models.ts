@@ -15,6 +15,7 @@ export const noModels: DataPlane = {
   tokenize: refuse,
   passthrough: refuse,
   languageModels: () => [],
+  languageModel: () => undefined,
   signature: () => undefined,
   serverMetadata: refuse,
   serverReady: () => true,

@@ -5,6 +5,7 @@ import {
   type ChatRequest,
   type InferRequest,
   type Part,
+  partsOf,
   type TensorSpec,
   toCapstanError,
 } from "../contracts/index.ts";
@@ -16,6 +17,7 @@ import { describeConfig, describeModel } from "./metadata.ts";
 import type { ModelRegistry } from "./registry.ts";
 import type {
   DataPlane,
+  LanguageModelEntry,
   ModelConfig,
   ModelMetadata,
   ModelResponse,
@@ -64,7 +66,7 @@ export class ModelDataPlane implements DataPlane {
   }
 
   chat(model: string, version: string | undefined, request: ChatRequest, call: Call): AsyncGenerator<Part> {
-    const run = (generation: Generation) => languageModel(generation).streamTokens(request, call);
+    const run = (generation: Generation) => answerOf(languageModel(generation), request, call);
     return this.#stream(model, version, call, run, request.session);
   }
 
@@ -99,11 +101,15 @@ export class ModelDataPlane implements DataPlane {
     const names = [...this.#parts.registry.generations()]
       .filter(({ runtime }) => runtime.llm !== undefined)
       .map(({ spec }) => spec.name);
-    return [...new Set(names)].sort().map((name) => {
-      const { spec, runtime } = this.#parts.registry.find(name);
-      const inputs = runtime.llm?.inputs;
-      return { name, version: spec.version, ...(inputs === undefined ? {} : { inputs }) };
-    });
+    return [...new Set(names)].sort().flatMap((name) => this.languageModel(name) ?? []);
+  }
+
+  languageModel(name: string): LanguageModelEntry | undefined {
+    const generation = this.#parts.registry.current(name);
+    const llm = generation?.runtime.llm;
+    if (generation === undefined || llm === undefined) return undefined;
+    const { version } = generation.spec;
+    return { name, version, ...(llm.inputs && { inputs: llm.inputs }) };
   }
 
   signature(model: string, version: string | undefined): readonly TensorSpec[] | undefined {
@@ -240,6 +246,15 @@ function noteModel({ record }: Call, { spec }: Generation): void {
 function languageModel({ runtime, spec }: Generation): CapLLM {
   if (runtime.llm !== undefined) return runtime.llm;
   throw new CapstanError("UNSUPPORTED", `Model '${spec.name}' is not a language model`);
+}
+
+/** A model that can answer at once is asked to, where nobody needs the parts as they come. */
+function answerOf(llm: CapLLM, request: ChatRequest, call: Call): AsyncIterable<Part> {
+  return call.whole && llm.predictText ? wholeAnswer(llm, request, call) : llm.streamTokens(request, call);
+}
+
+async function* wholeAnswer(llm: CapLLM, request: ChatRequest, call: Call): AsyncGenerator<Part> {
+  yield* partsOf(await llm.predictText!(request, call));
 }
 
 async function admit(generation: Generation, admission: Admission, call: Call): Promise<true> {

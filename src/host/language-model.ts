@@ -16,8 +16,8 @@ export interface Target {
  */
 export function chooseName(plane: DataPlane, named: string | undefined, defaultModel: string | null): string {
   const name = named ?? defaultModel;
+  if (name !== null) return plane.languageModel(name) ? name : withoutOwner(name, plane);
   const names = plane.languageModels().map((model) => model.name);
-  if (name !== null) return names.includes(name) ? name : withoutOwner(name, names);
   if (names.length === 1) return names[0]!;
   const have = names.length === 0 ? "no language model is loaded" : `there are ${names.join(", ")}`;
   throw invalid(`'model' is missing, and ${have}: name one, or set default_model`, { param: "model" });
@@ -26,15 +26,15 @@ export function chooseName(plane: DataPlane, named: string | undefined, defaultM
 const OWNER_AND_NAME = /^[A-Za-z0-9][\w.-]*\/([\w.-]+)$/;
 
 /** Hugging Face and vLLM name a model `owner/name`; names here have no slash. */
-function withoutOwner(name: string, names: readonly string[]): string {
+function withoutOwner(name: string, plane: DataPlane): string {
   const last = OWNER_AND_NAME.exec(name)?.[1];
-  return last !== undefined && names.includes(last) ? last : name;
+  return last !== undefined && plane.languageModel(last) ? last : name;
 }
 
 /** @throws CapstanError NOT_FOUND, NOT_READY, or UNSUPPORTED for a model that is no language model. */
 export function targetOf(plane: DataPlane, name: string, version: string | undefined): Target {
   plane.signature(name, version);
-  const found = plane.languageModels().find((model) => model.name === name);
+  const found = plane.languageModel(name);
   if (found === undefined) throw new CapstanError("UNSUPPORTED", `Model '${name}' is not a language model`);
   return { name, version, answering: version || found.version };
 }

@@ -56,6 +56,10 @@ export class PlaneLayer implements DataPlane {
     return this.next.languageModels();
   }
 
+  languageModel(name: string) {
+    return this.next.languageModel(name);
+  }
+
   signature(model: string, version: string | undefined): readonly TensorSpec[] | undefined {
     return this.next.signature(model, version);
   }

@@ -77,6 +77,11 @@ export class ModelRegistry {
     throw this.#missing(name, version);
   }
 
+  /** What a request without a version gets, canaries aside; undefined where nothing of that name is loaded. */
+  current(name: string): Generation | undefined {
+    return this.#models.get(name)?.newest;
+  }
+
   versions(name: string): string[] {
     return [...(this.#models.get(name)?.versions.keys() ?? [])].sort(compareVersions);
   }

@@ -139,6 +139,8 @@ export interface DataPlane {
   ): Promise<Response>;
   /** The loaded language models in order of their names. */
   languageModels(): readonly LanguageModelEntry[];
+  /** The loaded language model of that name; undefined where there is none. */
+  languageModel(name: string): LanguageModelEntry | undefined;
   signature(model: string, version: string | undefined): readonly TensorSpec[] | undefined;
   serverMetadata(): ServerMetadata;
   serverReady(): boolean;

@@ -16,6 +16,7 @@ export async function readJsonObject(x: Exchange): Promise<JsonObject> {
 
 /** A request without a type is taken by what it holds. */
 export function checkJsonType(header: string | undefined): void {
+  if (header === "application/json") return;
   const type = header?.split(";", 1).join("").trim().toLowerCase();
   if (type === undefined || type === "application/json" || type.endsWith("+json")) return;
   throw new CapstanError(

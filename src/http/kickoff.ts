@@ -63,7 +63,7 @@ function modelOf({ params, parts }: Exchange): string {
 
 function entryOf(plane: DataPlane, name: string): LanguageModelEntry {
   targetOf(plane, name, undefined);
-  return plane.languageModels().find((entry) => entry.name === name)!;
+  return plane.languageModel(name)!;
 }
 
 function inputsOf(body: JsonObject): JsonObject {

@@ -19,40 +19,51 @@ const LARGEST_TEXT = 64 * 1024;
 export type Headers = Record<string, string | number>;
 
 /** A JSON answer. Values are small and made by us: tensors are written by the V2 codec instead. */
-export function sendJson(
+export async function sendJson(
   exchange: Exchange,
   status: number,
   value: unknown,
   headers: Headers = {},
 ): Promise<void> {
-  return sendBytes(exchange, status, Buffer.from(JSON.stringify(value)), {
-    "content-type": "application/json",
-    ...headers,
-  });
+  const text = JSON.stringify(value);
+  const typed = { "content-type": "application/json", ...headers };
+  if (acceptedCoding(exchange, text.length) !== undefined) {
+    return sendBytes(exchange, status, Buffer.from(text), typed);
+  }
+  if (begin(exchange, status, Buffer.byteLength(text), typed)) exchange.response.end(text);
 }
 
 /** A complete answer: compressed when the client asked for it, and without a body for HEAD. */
 export async function sendBytes(exchange: Exchange, status: number, body: Uint8Array, headers: Headers) {
-  const coding = body.length < SMALLEST_COMPRESSED ? undefined : acceptedCoding(exchange);
+  const coding = acceptedCoding(exchange, body.length);
   if (coding === undefined) return write(exchange, status, body, headers);
   const packed = await (coding === "gzip" ? gzip : deflate)(body);
   write(exchange, status, packed, { ...headers, "content-encoding": coding, vary: "accept-encoding" });
 }
 
 function write(exchange: Exchange, status: number, body: Uint8Array, headers: Headers): void {
-  const { response, request } = exchange;
-  if (response.headersSent || response.destroyed) return;
-  Object.assign(headers, exchange.noted);
-  headers["content-length"] = body.length;
-  headers["x-request-id"] = exchange.requestId;
-  if (exchange.parts.stopping()) headers.connection = "close";
-  response.writeHead(status, headers);
-  if (request.method === "HEAD") response.end();
-  else if (body.length > LARGEST_TEXT) response.end(body);
+  if (!begin(exchange, status, body.length, headers)) return;
+  const { response } = exchange;
+  if (body.length > LARGEST_TEXT) response.end(body);
   else response.end(Buffer.from(body.buffer, body.byteOffset, body.length).toString("latin1"), "latin1");
 }
 
-function acceptedCoding(exchange: Exchange): "gzip" | "deflate" | undefined {
+/** Writes the head of an answer; false when no body is to follow, or nobody is there any more. */
+function begin(exchange: Exchange, status: number, length: number, headers: Headers): boolean {
+  const { response, request } = exchange;
+  if (response.headersSent || response.destroyed) return false;
+  Object.assign(headers, exchange.noted);
+  headers["content-length"] = length;
+  headers["x-request-id"] = exchange.requestId;
+  if (exchange.parts.stopping()) headers.connection = "close";
+  response.writeHead(status, headers);
+  if (request.method !== "HEAD") return true;
+  response.end();
+  return false;
+}
+
+function acceptedCoding(exchange: Exchange, length: number): "gzip" | "deflate" | undefined {
+  if (length < SMALLEST_COMPRESSED) return undefined;
   const accepted = exchange.header("accept-encoding");
   if (accepted === undefined || !exchange.parts.settings.gzip_enabled) return undefined;
   const wanted = accepted.split(",").map((part) => part.trim().split(";q="));

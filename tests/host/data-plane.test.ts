@@ -1,5 +1,12 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { CapstanError, type InferRequest, type Runtime, textTensor } from "../../src/contracts/index.ts";
+import {
+  type CapLLM,
+  CapstanError,
+  foldParts,
+  type InferRequest,
+  type Runtime,
+  textTensor,
+} from "../../src/contracts/index.ts";
 import { openCall } from "../../src/host/call.ts";
 import { ModelDataPlane } from "../../src/host/data-plane.ts";
 import { Generation } from "../../src/host/generation.ts";
@@ -121,6 +128,31 @@ describe("inferStream", () => {
       code: "UPSTREAM",
     });
     expect(plane.statistics("m", "1")[0]!.inferenceStats.fail.count).toBe(1);
+  });
+});
+
+describe("a whole answer", () => {
+  it("is asked for as one, where nobody needs its parts and the model can", async () => {
+    const completion = {
+      choices: [
+        { text: "hello", reasoning: "hm", toolCalls: [], reason: "stop" as const },
+        { text: "", toolCalls: [{ id: "c", name: "f", arguments: "{}" }], reason: "tool_calls" as const },
+      ],
+      usage: { inputTokens: 3, outputTokens: 5 },
+    };
+    const llm: CapLLM = {
+      streamTokens: async function* () {
+        yield { type: "text", choice: 0, text: "streamed" };
+      },
+      predictText: async () => completion,
+      async [Symbol.asyncDispose]() {},
+    };
+    serve({ llm });
+    const chat = (whole: boolean) =>
+      plane.chat("m", undefined, { prompt: "p", sampling: {}, n: 2 }, { ...call(), whole });
+    expect(await collect(chat(false))).toEqual([{ type: "text", choice: 0, text: "streamed" }]);
+    expect(await foldParts(chat(true))).toEqual(completion);
+    expect(plane.statistics("m", "1")[0]!.inferenceStats.success.count).toBe(2);
   });
 });
 

@@ -87,6 +87,10 @@ export class FakePlane implements DataPlane {
     return models.map(([name]) => ({ name, version: "1" }));
   }
 
+  languageModel(name: string) {
+    return this.languageModels().find((model) => model.name === name);
+  }
+
   signature(model: string, version: string | undefined) {
     return this.#find(model, version).inputs;
   }

@@ -11,7 +11,7 @@ const LONGEST_EXAMPLE = 1024;
  */
 export function modelDocument(plane: DataPlane, name: string, root: string): Record<string, unknown> {
   const metadata = plane.modelMetadata(name);
-  const speaks = plane.languageModels().some((model) => model.name === name);
+  const speaks = plane.languageModel(name) !== undefined;
   const base = `/v2/models/${encodeURIComponent(name)}`;
   const paths = {
     [`${base}/infer`]: { post: infer(metadata) },
