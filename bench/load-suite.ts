@@ -1,6 +1,5 @@
 import { startCapstan } from "./capstan.ts";
 import { type LoadSample, measureLoad } from "./measure.ts";
-import { PEERS } from "./peers.ts";
 import { againstTarget, formatTable, machineCells, summarise, summariseMachine } from "./report.ts";
 import { isGrpc, type Scenario } from "./scenarios.ts";
 import type { RunningServer } from "./server-process.ts";
@@ -10,11 +9,9 @@ export interface LoadOptions {
   readonly rounds: number;
   readonly seconds: number;
   readonly models: string;
-  /** Whether other servers are measured as well. */
-  readonly peers: boolean;
 }
 
-interface LoadRow {
+export interface LoadRow {
   readonly scenario: Scenario;
   readonly server: string;
   readonly samples: LoadSample[];
@@ -26,9 +23,13 @@ const WARM_SECONDS = 0.5;
  * Every scenario on every server that answers it, `rounds` times. The servers take turns within a round, in the
  * opposite order every other round, so that what else the machine does falls on all of them.
  */
-export async function runLoadSuite(scenarios: readonly Scenario[], options: LoadOptions): Promise<LoadRow[]> {
+export async function runLoadSuite(
+  scenarios: readonly Scenario[],
+  options: LoadOptions,
+  servers: readonly BenchServer[] = SERVERS,
+): Promise<LoadRow[]> {
   await using running = new AsyncDisposableStack();
-  const measured = await startAll(scenarios, options, running);
+  const measured = await startAll(servers, scenarios, options, running);
   const rows = scenarios.flatMap((scenario) =>
     measured
       .filter(({ server }) => server.answers(scenario))
@@ -46,8 +47,9 @@ export async function runLoadSuite(scenarios: readonly Scenario[], options: Load
 }
 
 async function startAll(
+  servers: readonly BenchServer[],
   scenarios: readonly Scenario[],
-  { models, peers }: LoadOptions,
+  { models }: LoadOptions,
   running: AsyncDisposableStack,
 ) {
   const start = async (starting: Promise<RunningServer>) => {
@@ -57,7 +59,7 @@ async function startAll(
   };
   const remote = scenarios.some((scenario) => scenario.remote);
   const upstream = remote ? (await start(startCapstan(models))).ready : undefined;
-  const wanted = [...SERVERS, ...(peers ? PEERS : [])].filter(({ answers }) => scenarios.some(answers));
+  const wanted = servers.filter(({ answers }) => scenarios.some(answers));
   const started: { server: BenchServer; process: RunningServer }[] = [];
   for (const server of wanted) {
     started.push({ server, process: await start(server.start({ models, upstream })) });

@@ -13,10 +13,10 @@ const inflate = promisify(zlib.inflate);
  * compressed data, CANCELLED when the client went away in the middle.
  */
 export async function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
-  const announced = Number(request.headers["content-length"] ?? 0);
-  if (announced > limit) throw tooLarge(limit);
+  const { "content-length": announced = 0, "content-encoding": coding = "identity" } = request.headers;
+  if (Number(announced) > limit) throw tooLarge(limit);
   const body = await collect(request, limit);
-  return decompress(body, request.headers["content-encoding"] ?? "identity", limit);
+  return coding === "identity" ? body : decompress(body, coding, limit);
 }
 
 function collect(request: IncomingMessage, limit: number): Promise<Buffer> {
@@ -37,7 +37,6 @@ function collect(request: IncomingMessage, limit: number): Promise<Buffer> {
 }
 
 async function decompress(body: Buffer, coding: string, limit: number): Promise<Buffer> {
-  if (coding === "identity") return body;
   if (coding !== "gzip" && coding !== "deflate") {
     throw new CapstanError(
       "UNSUPPORTED_MEDIA",

@@ -83,7 +83,9 @@ export function modelOf(x: Exchange): string {
 /** JSON, or octets with the length of the JSON in front. A request without a type is taken by its header. */
 export function checkMediaType(x: Exchange): void {
   const headerLength = x.header(HEADER_LENGTH);
-  const type = x.header("content-type")?.split(";", 1).join("").trim().toLowerCase();
+  const given = x.header("content-type");
+  if (given === "application/json" || (given === OCTETS && headerLength !== undefined)) return;
+  const type = given?.split(";", 1).join("").trim().toLowerCase();
   if (type === undefined || type === "application/json" || type.endsWith("+json")) return;
   if (type === OCTETS && headerLength !== undefined) return;
   const hint = type === OCTETS ? " without the header Inference-Header-Content-Length" : "";
