@@ -44,5 +44,5 @@ export const chain = ChatPromptTemplate.fromMessages([["human", "{question}"]])
   .pipe(model)
   .pipe(new StringOutputParser());
 
-/** The same, as one that gets its model from the server: tokens are counted there, and not by callbacks. */
+/** The same, as one that gets its model from the server, where its tokens are counted. */
 export const servedChain = () => chain;

@@ -26,7 +26,7 @@ interface Variant {
   readonly application: string;
   readonly options: object;
   readonly stream: () => Promise<AsyncIterable<unknown>>;
-  readonly target?: number;
+  readonly target: number;
 }
 
 const asked = { messages: [{ role: "user" as const, content: "hi" }] };
@@ -49,6 +49,7 @@ const VARIANTS: readonly Variant[] = [
     application: "chain, own model",
     options: { entry: "./langchain-app.ts:chain" },
     stream: streamChain,
+    target: TARGET,
   },
 ];
 

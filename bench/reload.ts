@@ -11,16 +11,17 @@ import { type Growth, measureGrowth } from "./reload/growth.ts";
 import { judge, type Spread, type Verdict } from "./reload/judge.ts";
 import { promoteAll, STEP } from "./reload/promotions.ts";
 import { LocalRegistry } from "./reload/registry.ts";
-import { MODELS, startFollower, versionFiles } from "./reload/served.ts";
+import { APART, MODELS, startFollower, versionFiles } from "./reload/served.ts";
 import { formatTable, machineCells } from "./report.ts";
 import type { RunningServer } from "./server-process.ts";
 
-const USAGE = `Usage: npm run bench:reload -- [--promotions N] [--clients N] [--quiet SECONDS] [--poll MS] [--reloads N] [--json]
+const USAGE = `Usage: npm run bench:reload -- [--promotions N] [--clients N] [--quiet SECONDS] [--poll MS] [--reloads N] [--code-reloads N] [--json]
   --promotions  moves of an alias (200)
   --clients     asking at the same time (16): half over HTTP, a quarter over gRPC, a quarter that read streams
   --quiet       seconds before the first move (10)
-  --poll        milliseconds between two looks at the registry, with its 20 % of jitter (500)
-  --reloads     load calls over which memory is watched (1000); 0 for none`;
+  --poll        milliseconds between two looks at the registry, at most; up to 20 % less (500)
+  --reloads     load calls over which memory is watched (1000); 0 for none
+  --code-reloads  the same for code on a thread of its own (300)`;
 
 function readOptions() {
   const { values } = parseArgs({
@@ -30,20 +31,22 @@ function readOptions() {
       quiet: { type: "string", default: "10" },
       poll: { type: "string", default: "500" },
       reloads: { type: "string", default: "1000" },
+      "code-reloads": { type: "string", default: "300" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
-  const [promotions, clients, quiet, poll, reloads] = [
+  const [promotions, clients, quiet, poll, reloads, codeReloads] = [
     ...[values.promotions, values.clients, values.quiet],
-    ...[values.poll, values.reloads],
-  ].map(Number) as [number, number, number, number, number];
-  const isGood = promotions >= 1 && clients >= 4 && quiet > 0 && poll >= 1 && reloads >= 0;
+    ...[values.poll, values.reloads, values["code-reloads"]],
+  ].map(Number) as [number, number, number, number, number, number];
+  const isGood =
+    promotions >= 1 && clients >= 4 && quiet > 0 && poll >= 1 && reloads >= 0 && codeReloads >= 0;
   if (values.help || !isGood) {
     console.error(USAGE);
     process.exit(values.help ? 0 : 2);
   }
-  return { promotions, clients, quiet, poll, reloads, json: values.json };
+  return { promotions, clients, quiet, poll, reloads, codeReloads, json: values.json };
 }
 
 const options = readOptions();
@@ -71,7 +74,7 @@ async function runPromotions(registry: LocalRegistry, server: RunningServer): Pr
 const spreadText = ({ p50, p99, max }: Spread) =>
   [p50, p99, max].map((value) => `${value.toFixed(0)} ms`).join(" / ");
 
-function rows(verdict: Verdict, growth: Growth | undefined, machine: Machine): Record<string, string>[] {
+function rows(verdict: Verdict, growths: readonly Growth[], machine: Machine): Record<string, string>[] {
   const { requests, lost, neverCurrent, wentBack, mixed, quietP99, swapP99, noticed, loaded } = verdict;
   const found: [string, string][] = [
     ["requests", String(requests)],
@@ -85,10 +88,9 @@ function rows(verdict: Verdict, growth: Growth | undefined, machine: Machine): R
     ["first fetch to first answer, p50 / p99 / max", spreadText(loaded)],
     ...Object.entries(machineCells(machine)),
   ];
-  if (growth !== undefined) {
-    const { reloads, beforeMb, afterMb } = growth;
+  for (const { model, reloads, beforeMb, afterMb } of growths) {
     found.push([
-      `RSS, before and after ${reloads} reloads`,
+      `RSS, before and after ${reloads} reloads of ${model}`,
       `${beforeMb.toFixed(0)} MB, ${afterMb.toFixed(0)} MB`,
     ]);
   }
@@ -103,10 +105,12 @@ try {
   const verdict = await runPromotions(registry, server);
   const { user, system } = process.cpuUsage();
   const machine = machineBetween(before, sampleMachine(), treeCpuMs(server.pid) + (user + system) / 1000);
-  const growth = options.reloads > 0 ? await measureGrowth(server, "iris", options.reloads) : undefined;
+  const growths: Growth[] = [];
+  if (options.reloads > 0) growths.push(await measureGrowth(server, "iris", options.reloads));
+  if (options.codeReloads > 0) growths.push(await measureGrowth(server, APART, options.codeReloads));
   if (options.json)
-    console.log(JSON.stringify({ node: process.version, ...options, verdict, growth, machine }, null, 2));
-  else console.log(formatTable(rows(verdict, growth, machine)));
+    console.log(JSON.stringify({ node: process.version, ...options, verdict, growths, machine }, null, 2));
+  else console.log(formatTable(rows(verdict, growths, machine)));
   for (const fault of verdict.faults) console.error(`lost: ${fault}`);
   if (verdict.lost + verdict.neverCurrent + verdict.wentBack + verdict.mixed > 0) process.exitCode = 1;
 } finally {

@@ -1,4 +1,4 @@
-import { type ChatRequest, invalid, type Message } from "../../src/contracts/index.ts";
+import { CapstanError, type ChatRequest, invalid, type Message } from "../../src/contracts/index.ts";
 import { isFields } from "./document.ts";
 import type { Values } from "./placeholders.ts";
 
@@ -30,7 +30,8 @@ export function inputsOf(request: ChatRequest, inputs: Inputs): Values {
 
 function refuse({ n = 1, tools = [] }: ChatRequest): void {
   if (n > 1) throw invalid(`'n' is ${n}, and a crew gives one answer`, { param: "n" });
-  if (tools.length > 0) throw invalid("A crew has its own tools and takes no others", { param: "tools" });
+  if (tools.length === 0) return;
+  throw new CapstanError("UNSUPPORTED", "A crew has its own tools and takes no others", { param: "tools" });
 }
 
 function given(request: ChatRequest, inputs: Inputs): Values {

@@ -1,12 +1,12 @@
 import {
   type Call,
-  type CapLLM,
   CapstanError,
   type ChatRequest,
   type Host,
   isCapstanError,
   type ModelSpec,
   type Part,
+  useModel,
 } from "../../src/contracts/index.ts";
 import type { Reference } from "./options.ts";
 
@@ -19,8 +19,6 @@ export interface UsedModel {
   /** @throws CapstanError that names the model. */
   chat(request: ChatRequest, call: Call): AsyncIterable<Part>;
 }
-
-const OURS = "capstan:";
 
 /** Opens each model once, however many agents use it. What must be closed is put in `opened`. */
 export class Models {
@@ -44,18 +42,14 @@ export class Models {
   }
 
   async #open(reference: Reference, call: Call): Promise<UsedModel> {
-    if (typeof reference === "string" && reference.startsWith(OURS)) {
-      const client = this.#host.model(reference.slice(OURS.length));
-      return used(reference, (request, inner) => client.chat(request, inner));
-    }
-    const options = typeof reference === "string" ? { base_url: reference } : reference;
-    const llm: CapLLM = this.#opened.use(await this.#host.adapter("openai", this.#model, options, call));
-    return used(labelOf(options, this.#model), (request, inner) => llm.streamTokens(request, inner));
+    const model = this.#opened.use(await useModel(reference, this.#model, this.#host, call));
+    const { label } = model;
+    return {
+      label,
+      refusesTools: false,
+      chat: (request, inner) => naming(label, () => model.chat(request, inner)),
+    };
   }
-}
-
-function used(label: string, chat: UsedModel["chat"]): UsedModel {
-  return { label, refusesTools: false, chat: (request, call) => naming(label, () => chat(request, call)) };
 }
 
 async function* naming(label: string, chat: () => AsyncIterable<Part>): AsyncGenerator<Part> {
@@ -66,13 +60,6 @@ async function* naming(label: string, chat: () => AsyncIterable<Part>): AsyncGen
     const { code, retryAfterMs, param } = cause;
     throw new CapstanError(code, `llm '${label}': ${cause.message}`, { cause, retryAfterMs, param });
   }
-}
-
-/** Addresses may hold a password: only the host is shown. */
-function labelOf({ base_url, model }: Readonly<Record<string, unknown>>, spec: ModelSpec): string {
-  const [address] = [base_url].flat();
-  const at = typeof address === "string" && URL.canParse(address) ? new URL(address).host : "its upstream";
-  return `${typeof model === "string" ? model : spec.name} at ${at}`;
 }
 
 /** The fault by which a model says that it takes no tools. */

@@ -1,10 +1,9 @@
 import { z } from "zod";
-
-const ADDRESS = /^(capstan:.+|https?:\/\/.+)$/;
+import { MODEL_ADDRESS, MODEL_ADDRESS_TEXT } from "../../src/contracts/index.ts";
 
 /** A model of this server, or an OpenAI-compatible upstream: its address, or options of the adapter `openai`. */
 const reference = z.union([
-  z.string().regex(ADDRESS, 'must be "capstan:<model>", or the address of an OpenAI-compatible server'),
+  z.string().regex(MODEL_ADDRESS, MODEL_ADDRESS_TEXT),
   z.looseObject({ base_url: z.unknown() }),
 ]);
 
@@ -36,6 +35,6 @@ export type NamedModel = z.output<typeof namedModel>;
 
 /** The model that a file's `llm` stands for; undefined for a name that the settings do not explain. */
 export function referenceOf(named: NamedModel, { llms }: CrewOptions): Reference | undefined {
-  if (typeof named !== "string" || ADDRESS.test(named)) return named;
+  if (typeof named !== "string" || MODEL_ADDRESS.test(named)) return named;
   return Object.hasOwn(llms, named) ? llms[named] : undefined;
 }

@@ -25,6 +25,17 @@ export interface Application {
   readonly graph?: Graph;
 }
 
+/** What an exported function gets. */
+export interface Given {
+  readonly llm?: unknown;
+  readonly embed?: unknown;
+  /** Whether the server remembers conversations: a graph is compiled without a checkpointer then. */
+  readonly memory: boolean;
+  readonly config: object;
+  /** As in LangChain's configuration, which LangGraph's own servers give such a function. */
+  readonly configurable: object;
+}
+
 /** Names under which a module may export its application, in this order. */
 const NAMES = ["default", "graph", "agent", "app", "chain", "model"];
 
@@ -37,7 +48,7 @@ const NAMES = ["default", "graph", "agent", "app", "chain", "model"];
 export async function exportedApplication(
   code: UserCode,
   name: string | undefined,
-  given: { readonly llm?: unknown; readonly embed?: unknown; readonly config: object },
+  given: Given,
 ): Promise<Application> {
   const chosen = name ?? NAMES.find((each) => code.optional(each) !== undefined) ?? "default";
   const exported = code.exported(chosen);
@@ -52,11 +63,7 @@ export async function exportedApplication(
   );
 }
 
-function refuseUnused(
-  code: UserCode,
-  name: string,
-  { llm, embed }: { llm?: unknown; embed?: unknown },
-): void {
+function refuseUnused(code: UserCode, name: string, { llm, embed }: Pick<Given, "llm" | "embed">): void {
   const option = llm !== undefined ? "llm" : embed !== undefined ? "embed" : undefined;
   if (option === undefined) return;
   const advice = `export a function ({ ${option} }) => ... that makes the application`;

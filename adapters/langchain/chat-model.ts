@@ -7,9 +7,8 @@ import type {
 } from "@langchain/core/language_models/chat_models";
 import type { BaseMessage } from "@langchain/core/messages";
 import type { ChatGenerationChunk, ChatResult } from "@langchain/core/outputs";
-import type { ChatRequest, Part, Sampling } from "../../src/contracts/index.ts";
+import type { ChatRequest, Part, Sampling, UsedModel } from "../../src/contracts/index.ts";
 import type { Library } from "./library.ts";
-import type { UsedModel } from "./llm.ts";
 import { fromLangChain } from "./messages.ts";
 import { OURS } from "./told.ts";
 import type { CurrentWork } from "./work.ts";

@@ -5,14 +5,14 @@ import {
   type Host,
   type ModelSpec,
   type UserCode,
+  useModel,
 } from "../../src/contracts/index.ts";
-import { type Application, exportedApplication, remembers } from "./application.ts";
+import { type Application, exportedApplication, type Given, remembers } from "./application.ts";
 import { chatModel, embeddingModel } from "./chat-model.ts";
 import { findEntry } from "./entry.ts";
 import { setEnvironment } from "./environment.ts";
 import { failed } from "./failed.ts";
 import { importLibrary, type Library } from "./library.ts";
-import { usedModel } from "./llm.ts";
 import { LangChainModel } from "./model.ts";
 import { type LangChainOptions, langchainOptions } from "./options.ts";
 import { unlessAborted } from "./pull.ts";
@@ -37,9 +37,11 @@ async function load(model: ModelSpec, options: LangChainOptions, host: Host, cal
   await using opened = new AsyncDisposableStack();
   opened.use(setEnvironment(model, entry.environment));
   const current = new CurrentWork(opened.use(background(call)));
-  const models = await given({ model, options, host, library, current }, opened, call);
+  const models = await usedModels({ model, options, host, library, current }, opened, call);
   const code = opened.use(await host.code(entry.file, call));
-  const application = await made(code, entry.name, { ...models, config: options.config }, call);
+  const { config, configurable } = options;
+  const given = { ...models, memory: model.remembers === true, config, configurable };
+  const application = await made(code, entry.name, given, call);
   refuseTwoMemories(model, application);
   call.signal.throwIfAborted();
   return new LangChainModel({
@@ -66,14 +68,18 @@ interface Parts {
 }
 
 /** The models that a factory gets. */
-async function given(
+async function usedModels(
   { model, options, host, library, current }: Parts,
   opened: AsyncDisposableStack,
   call: Call,
 ) {
-  const { llm, embed } = options;
-  const written = llm && opened.use(await usedModel(llm, options, model, host, call));
-  const vectors = embed && opened.use(await usedModel(embed, {}, model, host, call));
+  const { llm, llm_model, llm_api_key, embed } = options;
+  const named = {
+    ...(llm_model === undefined ? {} : { model: llm_model }),
+    ...(llm_api_key === undefined ? {} : { api_key: llm_api_key }),
+  };
+  const written = llm && opened.use(await useModel(llm, model, host, call, named));
+  const vectors = embed && opened.use(await useModel(embed, model, host, call));
   return {
     ...(written && { llm: chatModel(library, written, current) }),
     ...(vectors && { embed: embeddingModel(library, vectors, current) }),
@@ -83,11 +89,11 @@ async function given(
 async function made(
   code: UserCode,
   name: string | undefined,
-  arguments_: Parameters<typeof exportedApplication>[2],
+  given: Given,
   call: Call,
 ): Promise<Application> {
   try {
-    return await unlessAborted(exportedApplication(code, name, arguments_), call.signal);
+    return await unlessAborted(exportedApplication(code, name, given), call.signal);
   } catch (error) {
     call.signal.throwIfAborted();
     throw atLoad(code, error);

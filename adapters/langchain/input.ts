@@ -1,5 +1,5 @@
 import type { BaseMessage } from "@langchain/core/messages";
-import { type ChatRequest, invalid, type Message } from "../../src/contracts/index.ts";
+import { CapstanError, type ChatRequest, invalid, type Message } from "../../src/contracts/index.ts";
 import { type Application, remembers } from "./application.ts";
 import { isObject, textOf } from "./messages.ts";
 import type { LangChainOptions } from "./options.ts";
@@ -113,8 +113,10 @@ export const messagesOf = ({ messages = [], prompt }: ChatRequest): readonly Mes
 function refuse({ n = 1, tools = [], responseFormat }: ChatRequest, { bindTools }: Application): void {
   if (n > 1) throw invalid(`'n' is ${n}, and an application gives one answer`, { param: "n" });
   if (tools.length > 0 && bindTools === undefined) {
-    throw invalid("An application has its own tools and takes no others", { param: "tools" });
+    throw lacking("An application has its own tools and takes no others", "tools");
   }
   if (responseFormat !== undefined && !(isObject(responseFormat) && responseFormat.type === "text"))
-    throw invalid("An application cannot be held to a response_format", { param: "response_format" });
+    throw lacking("An application cannot be held to a response_format", "response_format");
 }
+
+const lacking = (what: string, param: string) => new CapstanError("UNSUPPORTED", what, { param });

@@ -13,6 +13,7 @@ export interface Library {
   readonly embeddings: typeof import("@langchain/core/embeddings");
   readonly tools: typeof import("@langchain/core/utils/function_calling");
   readonly streams: typeof import("@langchain/core/utils/stream");
+  readonly callbacks: typeof import("@langchain/core/callbacks/base");
 }
 
 const NAME = "@langchain/core";
@@ -23,6 +24,7 @@ const PARTS: Readonly<Record<keyof Library, string>> = {
   embeddings: "./embeddings",
   tools: "./utils/function_calling",
   streams: "./utils/stream",
+  callbacks: "./callbacks/base",
 };
 
 /**

@@ -66,9 +66,8 @@ export class LangChainModel implements CapLLM {
 
   /** LangChain's own configuration of a request. */
   #config({ extra }: ChatRequest, work: Work, thread_id: string) {
-    const { graph } = this.#parts.application;
-    const { configurable, recursion_limit, llm } = this.#parts.options;
-    const told = llm === undefined ? { callbacks: callbacks(work) } : {};
+    const { application, library, options } = this.#parts;
+    const { configurable, recursion_limit } = options;
     const { configurable: asked } = (extra?.config ?? {}) as { configurable?: unknown };
     const given = isObject(asked) ? Object.entries(asked) : [];
     const own = Object.fromEntries(given.filter(([key]) => Object.hasOwn(configurable, key)));
@@ -76,7 +75,10 @@ export class LangChainModel implements CapLLM {
       signal: work.call.signal,
       recursionLimit: recursion_limit,
       configurable: { ...configurable, ...own, thread_id },
-      ...(graph === undefined ? told : { streamMode: [...STREAM_MODES] }),
+      // A graph shows the messages of its models.
+      ...(application.graph === undefined
+        ? { callbacks: callbacks(library, work) }
+        : { streamMode: [...STREAM_MODES] }),
     };
   }
 }

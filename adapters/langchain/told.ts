@@ -1,4 +1,5 @@
 import type { FinishReason, Usage } from "../../src/contracts/index.ts";
+import type { Library } from "./library.ts";
 import { isObject, type LooseMessage } from "./messages.ts";
 import type { Work } from "./work.ts";
 
@@ -27,13 +28,18 @@ interface Result {
 }
 
 /**
- * LangChain tells it of every model call, wherever in the application. It costs as much for each token as all else
- * together, so it is only for what does not show its messages.
+ * LangChain tells it of every model call, wherever in the application. An object that is no handler of its own class
+ * is made into one for each token, which costs as much as all else together.
  */
-export function callbacks(work: Work) {
-  const handleLLMEnd = (result: unknown) => {
-    const message = (result as Result).generations?.[0]?.[0]?.message;
-    if (message !== undefined) countTold(work, message);
-  };
-  return [{ awaitHandlers: true, handleLLMEnd }];
+export function callbacks({ callbacks: { BaseCallbackHandler } }: Library, work: Work) {
+  class Told extends BaseCallbackHandler {
+    readonly name = OURS;
+    override awaitHandlers = true;
+
+    override handleLLMEnd(result: unknown): void {
+      const message = (result as Result).generations?.[0]?.[0]?.message;
+      if (message !== undefined) countTold(work, message);
+    }
+  }
+  return [new Told()];
 }

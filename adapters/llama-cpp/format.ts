@@ -1,6 +1,6 @@
 import type { Llama, LlamaGrammar } from "node-llama-cpp";
 import { z } from "zod";
-import { type ChatRequest, invalid } from "../../src/contracts/index.ts";
+import { CapstanError, type ChatRequest, invalid } from "../../src/contracts/index.ts";
 
 type Schema = Parameters<Llama["createGrammarForJsonSchema"]>[0];
 
@@ -38,7 +38,14 @@ function refused(why: string): Error {
 
 function refuseTools({ tools = [], toolChoice }: ChatRequest): void {
   if (tools.length === 0 || toolChoice === "none") return;
-  throw invalid("This model does not call tools: leave 'tools' out, or set tool_choice to \"none\"", {
-    param: "tools",
-  });
+  const message = "This model does not call tools: leave 'tools' out, or set tool_choice to \"none\"";
+  throw new CapstanError("UNSUPPORTED", message, { param: "tools" });
+}
+
+/**
+ * Where the answer is complete. The library's grammars let a model write line breaks after that without end; so many
+ * of them come nowhere else.
+ */
+export function endsOf(grammar: LlamaGrammar | undefined): string[] {
+  return (grammar?.stopGenerationTriggers ?? []).map(String);
 }

@@ -1,7 +1,7 @@
 import type { Llama, LlamaContext, LlamaModel, SequenceEvaluateOptions } from "node-llama-cpp";
 import type { Call, CapLLM, ChatRequest, ModelSpec, Part } from "../../src/contracts/index.ts";
 import { failed } from "./artifact.ts";
-import { grammarOf } from "./format.ts";
+import { endsOf, grammarOf } from "./format.ts";
 import { generate } from "./generate.ts";
 import { type Library, why } from "./library.ts";
 import { merge } from "./merge.ts";
@@ -54,8 +54,10 @@ export class Generator implements CapLLM {
     const left = new AbortController();
     const signal = AbortSignal.any([call.signal, left.signal, sequences.closing]);
     const own: Call = { signal, requestId: call.requestId, log: call.log };
+    const { stop = [] } = request.sampling;
+    const sampling = { ...request.sampling, stop: [...stop, ...endsOf(grammar)] };
     const choices = Array.from({ length: request.n ?? 1 }, (_, choice) => {
-      const answer = { choice, prompt, sampling: request.sampling, grammar: this.#grammar(grammar) };
+      const answer = { choice, prompt, sampling, grammar: this.#grammar(grammar) };
       return generate(model, sequences, answer, own);
     });
     try {

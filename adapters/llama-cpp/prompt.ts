@@ -1,7 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { Template } from "@huggingface/jinja";
 import type { LlamaModel, Token } from "node-llama-cpp";
-import { type ChatRequest, invalid, type Message, type ModelSpec } from "../../src/contracts/index.ts";
+import {
+  CapstanError,
+  type ChatRequest,
+  invalid,
+  type Message,
+  type ModelSpec,
+} from "../../src/contracts/index.ts";
 import { failed } from "./artifact.ts";
 
 /** `token_type` of a control token in GGUF (llama.cpp, LLAMA_TOKEN_TYPE_CONTROL). */
@@ -130,5 +136,6 @@ function textOf({ content }: Message): string {
 }
 
 function refusePart(type: string): never {
-  throw invalid(`This model reads text only: a message has a part of type '${type}'`, { param: "messages" });
+  const message = `This model reads text only: a message has a part of type '${type}'`;
+  throw new CapstanError("UNSUPPORTED", message, { param: "messages" });
 }

@@ -15,7 +15,8 @@ export function evaluateOptions(
   choice: number,
   written: readonly Token[],
 ): SequenceEvaluateOptions {
-  const { temperature, topP, topK, minP } = sampling;
+  const { temperature, topP, minP } = sampling;
+  const topK = sampling.topK === -1 ? 0 : sampling.topK;
   const seed = sampling.seed === undefined ? randomInt(SEEDS) : (sampling.seed + choice) >>> 0;
   const repeatPenalty = penalties(sampling, written);
   return { temperature, topP, topK, minP, seed, repeatPenalty, yieldEogToken: true };

@@ -1,6 +1,11 @@
-import { type Call, CapstanError, isCapstanError, type ModelSpec } from "../../src/contracts/index.ts";
+import {
+  type Call,
+  CapstanError,
+  isCapstanError,
+  type ModelSpec,
+  type UsedModel,
+} from "../../src/contracts/index.ts";
 import { failed } from "./failed.ts";
-import type { UsedModel } from "./models.ts";
 import type { Stored } from "./stored.ts";
 
 /** Whether the vectors of an embedding model have as many numbers as those in the storage. */

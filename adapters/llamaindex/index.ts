@@ -40,7 +40,8 @@ async function load(model: ModelSpec, options: LlamaIndexOptions, host: Host, ca
   const around = await Surroundings.open({ library, model, options, stored, host }, opened, call);
   await using work = new Work(call);
   const { application, code } = await around.enter(work, () => {
-    return open(entry, { around, stored, options, host }, opened, work.call);
+    const memory = model.remembers === true;
+    return open(entry, { around, stored, options, host, memory }, opened, work.call);
   });
   call.signal.throwIfAborted();
   return new LlamaIndexModel({
@@ -68,6 +69,8 @@ interface Parts {
   readonly stored: Stored | undefined;
   readonly options: LlamaIndexOptions;
   readonly host: Host;
+  /** Whether the server remembers conversations. */
+  readonly memory: boolean;
 }
 
 interface Opened {
@@ -76,14 +79,14 @@ interface Opened {
 }
 
 async function open(entry: Entry, parts: Parts, opened: AsyncDisposableStack, call: Call): Promise<Opened> {
-  const { around, stored, options, host } = parts;
+  const { around, stored, options, host, memory } = parts;
   const { library, llm, embed } = around;
   const storage = stored && (await storageContext(library, stored, embed));
   const index = storage && (await vectorIndex(library, storage));
   if (entry.code === undefined) return { application: applicationOf(index, options)! };
   const code = opened.use(await host.code(entry.code, call));
   try {
-    const given = { llm, embed, storage, index, config: options.config };
+    const given = { llm, embed, storage, index, memory, config: options.config };
     return { application: await exportedApplication(code, given, options), code };
   } catch (error) {
     throw atLoad(code, error);

@@ -1,5 +1,6 @@
 import type { BaseTool, ChatMessage, LLMChatParamsBase, MessageContent } from "llamaindex";
 import {
+  CapstanError,
   type ChatRequest,
   type Completion,
   type ContentPart,
@@ -29,7 +30,9 @@ export function questionOf(request: ChatRequest): Question {
   const { n = 1, tools = [], prompt } = request;
   if (n > 1) throw invalid(`'n' is ${n}, and an application gives one answer`, { param: "n" });
   if (tools.length > 0)
-    throw invalid("An application has its own tools and takes no others", { param: "tools" });
+    throw new CapstanError("UNSUPPORTED", "An application has its own tools and takes no others", {
+      param: "tools",
+    });
   const messages =
     prompt === undefined ? (request.messages ?? []) : [{ role: "user" as const, content: prompt }];
   const last = messages.at(-1);

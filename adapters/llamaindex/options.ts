@@ -1,10 +1,9 @@
 import { z } from "zod";
-
-const ADDRESS = /^(capstan:.+|https?:\/\/.+)$/;
+import { MODEL_ADDRESS, MODEL_ADDRESS_TEXT } from "../../src/contracts/index.ts";
 
 /** A model of this server, or an OpenAI-compatible upstream: its address, or options of the adapter `openai`. */
 const reference = z.union([
-  z.string().regex(ADDRESS, 'must be "capstan:<model>", or the address of an OpenAI-compatible server'),
+  z.string().regex(MODEL_ADDRESS, MODEL_ADDRESS_TEXT),
   z.looseObject({ base_url: z.unknown() }),
 ]);
 

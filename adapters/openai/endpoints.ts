@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Call, CapstanError } from "../../src/contracts/index.ts";
 import { Endpoint, type Lease } from "./endpoint.ts";
 import { UpstreamFault } from "./failures.ts";
-import type { OpenaiOptions } from "./options.ts";
+import { type Awaited, type OpenaiOptions, timeoutFor } from "./options.ts";
 
 const FIRST_BACKOFF_MS = 250;
 const LONGEST_BACKOFF_MS = 8000;
@@ -22,7 +22,7 @@ export class Endpoints implements AsyncDisposable {
 
   /** Runs `use` with one address after the other until it succeeds or there is no point in asking again. */
   async run<T>(call: Call, use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-    const attempts = new Attempts();
+    const attempts = new Attempts("answer");
     for (;;) {
       const endpoint = this.#next(attempts, call);
       {
@@ -41,7 +41,7 @@ export class Endpoints implements AsyncDisposable {
 
   /** As {@link run}; a stream that has begun is never asked for again. */
   async *stream<T>(call: Call, use: (endpoint: Endpoint) => AsyncIterable<T>): AsyncGenerator<T> {
-    const attempts = new Attempts();
+    const attempts = new Attempts("first token");
     for (;;) {
       const endpoint = this.#next(attempts, call);
       {
@@ -69,11 +69,11 @@ export class Endpoints implements AsyncDisposable {
   }
 
   /** Who is asked now; throws when there is nobody. */
-  #next({ tried, last }: Attempts, call: Call): Endpoint {
+  #next({ tried, last, awaited }: Attempts, call: Call): Endpoint {
     call.signal.throwIfAborted();
     const endpoint = this.#all.length === 1 ? this.#only() : this.#choose(tried);
     if (endpoint === undefined) throw last ?? this.#allOpen();
-    this.#log(call, endpoint);
+    call.log.info(this.#fields(endpoint, awaited), "Asking the upstream");
     return endpoint;
   }
 
@@ -97,7 +97,7 @@ export class Endpoints implements AsyncDisposable {
 
   /** Returns when another attempt may be made, and throws the error otherwise. */
   async #beforeNext(attempts: Attempts, endpoint: Endpoint, call: Call): Promise<void> {
-    const { tried, last: error } = attempts;
+    const { tried, last: error, awaited } = attempts;
     const hopeless = attempts.failed >= this.#options.max_retries;
     if (!(error instanceof UpstreamFault && error.retry) || hopeless) throw error;
     attempts.failed += 1;
@@ -106,7 +106,7 @@ export class Endpoints implements AsyncDisposable {
     const wait = others ? 0 : (error.retryAfterMs ?? backoff(attempts.failed - 1));
     if (wait > this.#longestWait(call)) throw error;
     call.log.warn(
-      { ...this.#fields(endpoint), err: error.message, wait_ms: wait },
+      { ...this.#fields(endpoint, awaited), err: error.message, wait_ms: wait },
       "Asking the upstream again",
     );
     if (others) return;
@@ -116,7 +116,7 @@ export class Endpoints implements AsyncDisposable {
 
   /** A caller who would not be there any more may be answered by another model instead. */
   #longestWait({ deadline = Infinity }: Call): number {
-    return Math.min(this.#options.upstream_timeout, deadline - Date.now());
+    return Math.min(timeoutFor("first token", this.#options), deadline - Date.now());
   }
 
   #allOpen(): CapstanError {
@@ -126,21 +126,23 @@ export class Endpoints implements AsyncDisposable {
     return new CapstanError("UPSTREAM", `Model '${this.#model}': upstream ${labels} ${text}`);
   }
 
-  #log(call: Call, endpoint: Endpoint): void {
-    call.log.info(this.#fields(endpoint), "Asking the upstream");
-  }
-
-  #fields({ address }: Endpoint): object {
-    return { model: this.#model, timeout_ms: this.#options.upstream_timeout, upstream: address.label };
+  #fields({ address }: Endpoint, awaited: Awaited): object {
+    const timeout_ms = timeoutFor(awaited, this.#options);
+    return { model: this.#model, timeout_ms, upstream: address.label };
   }
 }
 
 /** What was tried for one request. */
 class Attempts {
+  readonly awaited: Awaited;
   readonly tried = new Set<Endpoint>();
   /** Those that failed and were made up for. */
   failed = 0;
   last: unknown;
+
+  constructor(awaited: Awaited) {
+    this.awaited = awaited;
+  }
 }
 
 /** The error as the endpoint's health sees it; a caller who has gone is no fault of the endpoint. */

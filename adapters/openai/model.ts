@@ -35,7 +35,7 @@ export class OpenaiModel implements CapLLM {
 
   async *streamTokens(request: ChatRequest, call: Call): AsyncGenerator<Part> {
     if (call.whole) return yield* await this.#wholeAnswer(request, call);
-    const sent = { ...this.#upstream(request, true), awaited: "first token" };
+    const sent = { ...this.#upstream(request, true), awaited: "first token" } as const;
     let begun = false;
     try {
       const packets = this.#endpoints.stream(call, (endpoint) => this.#stream(endpoint, sent, request, call));
@@ -62,7 +62,7 @@ export class OpenaiModel implements CapLLM {
   async embed(texts: readonly string[], call: Call): Promise<Float32Array[]> {
     if (texts.length === 0) return [];
     const body = { model: this.#remote, input: texts, encoding_format: "float" };
-    const sent = { route: "embeddings", body, awaited: "answer" };
+    const sent = { route: "embeddings", body, awaited: "answer" } as const;
     return this.#endpoints.run(call, async (endpoint) =>
       embeddingsIn(await this.#json(endpoint, sent, call), texts.length, endpoint.faults),
     );
@@ -77,7 +77,7 @@ export class OpenaiModel implements CapLLM {
       route: upstreamRoute(route),
       body: forwardedBody(body, this.#remote),
       awaited: "answer",
-    };
+    } as const;
     return this.#endpoints.run(call, async (endpoint) =>
       responseOf(new Reply(endpoint, sent, this.#options, call)),
     );
@@ -93,7 +93,7 @@ export class OpenaiModel implements CapLLM {
 
   /** One request without streaming: `upstream_timeout` is for the whole answer. */
   async #wholeAnswer(request: ChatRequest, call: Call): Promise<AsyncIterable<Part> | Iterable<Part>> {
-    const sent = { ...this.#upstream(request, false), awaited: "answer" };
+    const sent = { ...this.#upstream(request, false), awaited: "answer" } as const;
     try {
       return await this.#endpoints.run(call, async (endpoint) =>
         wholeParts(await this.#json(endpoint, sent, call), request, endpoint.faults),

@@ -59,8 +59,8 @@ export const openaiOptions = z.strictObject({
   /** Added to every address; Azure wants `api-version`. */
   query: z.record(z.string().min(1), z.string()).default({}),
   connect_timeout: duration.prefault("5s"),
-  /** Until the first token, or until the whole answer where it does not come as a stream. */
-  upstream_timeout: duration.prefault("60s"),
+  /** Until the first token (60 s), or until the whole answer where it does not come as a stream (10 minutes). */
+  upstream_timeout: duration.optional(),
   /** Between two pieces of a stream. */
   idle_timeout: duration.prefault("60s"),
   /** Further attempts of a request that failed before its first token. */
@@ -83,3 +83,14 @@ export const openaiOptions = z.strictObject({
 });
 
 export type OpenaiOptions = z.output<typeof openaiOptions>;
+
+/** What is waited for: the beginning of a stream, or all of an answer that comes at once. */
+export type Awaited = "first token" | "answer";
+
+/** A whole answer takes as long as a stream from its first token to its last, so it may take what OpenAI's SDKs allow. */
+const DEFAULT_TIMEOUTS: Readonly<Record<Awaited, number>> = { "first token": 60_000, answer: 600_000 };
+
+/** @returns milliseconds. */
+export function timeoutFor(awaited: Awaited, { upstream_timeout }: OpenaiOptions): number {
+  return upstream_timeout ?? DEFAULT_TIMEOUTS[awaited];
+}

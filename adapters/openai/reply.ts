@@ -2,14 +2,14 @@ import type { Call } from "../../src/contracts/index.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Exchange, HttpHead } from "./exchange.ts";
 import { isRecord, type JsonRecord, parseJson } from "./json.ts";
-import type { OpenaiOptions } from "./options.ts";
+import { type Awaited, type OpenaiOptions, timeoutFor } from "./options.ts";
 import { Patience } from "./patience.ts";
 
 export interface ReplyRequest {
   readonly route: string;
   readonly body: object;
-  /** What `upstream_timeout` is about here, such as `first token`. */
-  readonly awaited: string;
+  /** What `upstream_timeout` is about here. */
+  readonly awaited: Awaited;
 }
 
 /** Largest whole answer that is read. */
@@ -34,7 +34,7 @@ export class Reply implements Disposable {
     this.#options = options;
     this.#exchange = endpoint.post(route, body, call);
     this.#patience = new Patience(call, (reason) => this.#exchange.cancel(reason));
-    const limit = options.upstream_timeout;
+    const limit = timeoutFor(awaited, options);
     this.#patience.within(limit, () => endpoint.faults.late(awaited, limit, "upstream_timeout"));
   }
 

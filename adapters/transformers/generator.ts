@@ -39,7 +39,9 @@ export class Generator implements CapLLM {
     const signal = AbortSignal.any([call.signal, this.#closing.signal]);
     signal.throwIfAborted();
     if (request.responseFormat !== undefined && !isText(request.responseFormat))
-      throw invalid("This model cannot be held to a response_format", { param: "response_format" });
+      throw new CapstanError("UNSUPPORTED", "This model cannot be held to a response_format", {
+        param: "response_format",
+      });
     const prompt = promptTokens(this.#loaded.tokenizer, request, this.#template);
     const limit = this.#outputLimit(prompt, request.sampling);
     if (limit === 0) return yield* nothing(prompt, request);

@@ -1,5 +1,5 @@
 import type { PreTrainedTokenizer } from "@huggingface/transformers";
-import { type ChatRequest, invalid, type Message } from "../../src/contracts/index.ts";
+import { CapstanError, type ChatRequest, invalid, type Message } from "../../src/contracts/index.ts";
 
 /**
  * The token ids of a request: messages through the chat template, a prompt as it is.
@@ -10,10 +10,10 @@ export function promptTokens(
   { messages, prompt, tools = [], toolChoice }: ChatRequest,
   template: string | undefined,
 ): number[] {
-  if (tools.length > 0 && toolChoice !== "none")
-    throw invalid("This model does not call tools: leave 'tools' out, or set tool_choice to \"none\"", {
-      param: "tools",
-    });
+  if (tools.length > 0 && toolChoice !== "none") {
+    const message = "This model does not call tools: leave 'tools' out, or set tool_choice to \"none\"";
+    throw new CapstanError("UNSUPPORTED", message, { param: "tools" });
+  }
   const tokens =
     messages === undefined
       ? tokenizer.encode(prompt ?? "")
@@ -71,5 +71,6 @@ function textOf({ content }: Message): string {
 }
 
 function refusePart(type: string): never {
-  throw invalid(`This model reads text only: a message has a part of type '${type}'`, { param: "messages" });
+  const message = `This model reads text only: a message has a part of type '${type}'`;
+  throw new CapstanError("UNSUPPORTED", message, { param: "messages" });
 }

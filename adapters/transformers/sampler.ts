@@ -48,7 +48,7 @@ export class Sampler {
   /** top-k, then top-p, then min-p; at least one token is kept. */
   #kept(ranked: Weighted[]): Weighted[] {
     const { topK = ranked.length, topP = 1, minP = 0 } = this.#sampling;
-    const first = ranked.slice(0, Math.max(1, topK === 0 ? ranked.length : topK));
+    const first = ranked.slice(0, topK < 1 ? ranked.length : topK);
     const total = first.reduce((sum, { weight }) => sum + weight, 0);
     const least = minP * first[0]!.weight;
     let seen = 0;

@@ -1,30 +1,30 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { treeRssMb } from "../cpu.ts";
 import { baseUrl, type RunningServer } from "../server-process.ts";
-import type { Model } from "./served.ts";
 
 export interface Growth {
+  readonly model: string;
   readonly reloads: number;
   /** Resident memory of the server's processes after the warm-up, and in the end. */
   readonly beforeMb: number;
   readonly afterMb: number;
 }
 
-/** Reloads before memory is first read: caches and pools fill in the beginning. */
+/** Most reloads before memory is first read: caches and pools fill in the beginning. */
 const WARM_UP = 100;
 const REST_MS = 2000;
 
 /** Loads a model anew again and again, one after the other. */
 export async function measureGrowth(
   { pid, ready }: RunningServer,
-  model: Model,
+  model: string,
   reloads: number,
 ): Promise<Growth> {
   const url = `${baseUrl(ready.http)}/v2/repository/models/${model}/load`;
-  await reload(url, WARM_UP);
+  await reload(url, Math.min(WARM_UP, reloads));
   const beforeMb = treeRssMb(pid);
   await reload(url, reloads);
-  return { reloads, beforeMb, afterMb: treeRssMb(pid) };
+  return { model, reloads, beforeMb, afterMb: treeRssMb(pid) };
 }
 
 async function reload(url: string, times: number): Promise<void> {

@@ -9,6 +9,9 @@ import type { Files } from "./registry.ts";
 export const MODELS = ["iris", "teller"] as const;
 export type Model = (typeof MODELS)[number];
 
+/** Code on a thread, beside the models that are promoted: each load of it starts a thread. */
+export const APART = "apart";
+
 /** Tokens of one answer of the teller, and the pause before each. */
 const TOKENS = 20;
 const TOKEN_MS = 5;
@@ -61,6 +64,12 @@ export async function startFollower(registry: string, poll: string): Promise<Run
       parameters: { uri: "models:/teller@champion", extra: { framework: "./teller.mjs", source } },
     },
     "models/teller/teller.mjs": TELLER,
+    [`models/${APART}/model-settings.json`]: {
+      name: APART,
+      implementation: "module",
+      parameters: { extra: { module: "./code.ts", isolation: "thread" } },
+    },
+    [`models/${APART}/code.ts`]: `export default () => ({ outputs: [{ name: "y", data: [1] }] })`,
   };
   const remove = () => rm(folder, { recursive: true, force: true });
   try {

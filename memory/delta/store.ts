@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Call, invalid, type MemoryStore, type Session, type Turn } from "../../src/contracts/index.ts";
 import type { Answer, Connection } from "./connection.ts";
 import type { Statement, Statements } from "./statements.ts";
 import type { WriteBehind } from "./write-behind.ts";
 
 const ATTEMPTS = 5;
+const SETTLE_PAUSE_MS = 1000;
 const CONCURRENT = /DELTA_CONCURRENT|Concurrent\w+Exception/;
 
 /** Sessions in a Delta table. */
@@ -61,6 +63,18 @@ export class DeltaMemory implements MemoryStore {
     for (const { session_id } of await this.#connection.run(this.#statements.sessions(owner), call)) {
       yield { owner, id: String(session_id) };
       call.signal.throwIfAborted();
+    }
+  }
+
+  /** However long the table is away. */
+  async settled(session: Session, call: Call): Promise<void> {
+    for (;;) {
+      call.signal.throwIfAborted();
+      try {
+        return await this.#writer.settle(session, call);
+      } catch {
+        await sleep(SETTLE_PAUSE_MS, undefined, { signal: call.signal }).catch(() => {});
+      }
     }
   }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Call } from "../../src/contracts/index.ts";
+import { type Call, CapstanError, type SessionLock } from "../../src/contracts/index.ts";
 import type { RedisConnection } from "./connection.ts";
 
 /** A process that dies gives its locks up after this long. */
@@ -39,8 +39,11 @@ function release(redis: RedisConnection, lock: string, token: number): Promise<u
   return redis.runUnasked("releaseLock", [lock], [token]).catch(() => {});
 }
 
+export const LATE =
+  "The conversation went on elsewhere while this answer was made, so it is not remembered; send the message again";
+
 /** A lock while it is held: renewed until it is disposed, or turns out to be another's. */
-export class HeldLock implements AsyncDisposable {
+export class HeldLock implements SessionLock {
   readonly token: number;
   readonly #redis: RedisConnection;
   readonly #key: string;
@@ -54,6 +57,12 @@ export class HeldLock implements AsyncDisposable {
     this.token = token;
     this.#done = done;
     this.#timer = setInterval(() => this.#renew(), RENEW_MS).unref();
+  }
+
+  /** For what is written elsewhere; what Redis itself keeps is fenced by the token. */
+  async confirm(call: Call): Promise<void> {
+    const held = await this.#redis.run("renewLock", [this.#key], [this.token, HOLD_MS], call);
+    if (held !== 1) throw new CapstanError("NOT_READY", LATE);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

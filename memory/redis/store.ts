@@ -3,11 +3,12 @@ import {
   CapstanError,
   type MemoryStore,
   type Session,
+  type SessionLock,
   type Turn,
 } from "../../src/contracts/index.ts";
 import type { RedisConnection } from "./connection.ts";
 import { keysOf, sessionsKey } from "./keys.ts";
-import { HeldLock, takeLock } from "./lock.ts";
+import { HeldLock, LATE, takeLock } from "./lock.ts";
 
 /** Sessions in Redis: each operation is one round trip. */
 export class RedisMemory implements MemoryStore {
@@ -58,7 +59,7 @@ export class RedisMemory implements MemoryStore {
     }
   }
 
-  async lock(session: Session, call: Call): Promise<AsyncDisposable> {
+  async lock(session: Session, call: Call): Promise<SessionLock> {
     const { lock, fence } = keysOf(this.#prefix, session);
     const token = await takeLock(this.#redis, lock, fence, call);
     const held = new HeldLock(this.#redis, lock, token, () => {
@@ -73,6 +74,3 @@ export class RedisMemory implements MemoryStore {
     await this.#redis[Symbol.asyncDispose]();
   }
 }
-
-const LATE =
-  "The conversation went on elsewhere while this answer was made, so it is not remembered; send the message again";

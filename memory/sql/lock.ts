@@ -60,7 +60,7 @@ const release = (lock: Lock, token: number) =>
   extend(lock, token, lock.database, sql.lit(0)).catch(() => false);
 
 /** Of the database: the clocks of replicas differ. */
-function clock(kind: Address["kind"]): RawBuilder<unknown> {
+export function clock(kind: Address["kind"]): RawBuilder<number> {
   return kind === "postgres"
     ? sql`CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`
     : sql`CAST(unixepoch('subsec') * 1000 AS INTEGER)`;

@@ -9,6 +9,7 @@ import {
 } from "../../src/contracts/index.ts";
 import { type Address, shownAddress } from "./address.ts";
 import { dialectOf } from "./dialect.ts";
+import { Expiry } from "./expiry.ts";
 import { HeldLock, takeLock } from "./lock.ts";
 import { createTables, digest, sessionDigest, type Tables, type TurnTable } from "./table.ts";
 
@@ -31,13 +32,16 @@ async function insert(
 export class SqlMemory implements MemoryStore {
   readonly #database: Kysely<Tables>;
   readonly #address: Address;
+  readonly #expiry: Expiry;
   /** The locks this process holds, by their sessions. */
   readonly #held = new Map<string, HeldLock>();
   #created: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(address: Address) {
+  /** @param ttl milliseconds after which an unused session is forgotten; absent: never. */
+  constructor(address: Address, ttl?: number) {
     this.#address = address;
+    this.#expiry = new Expiry(address.kind, ttl);
     this.#database = new Kysely<Tables>({ dialect: dialectOf(address) });
   }
 
@@ -54,9 +58,11 @@ export class SqlMemory implements MemoryStore {
     const held = this.#held.get(digested);
     if (rows.length === 0) return call.signal.throwIfAborted();
     await this.#use(call, (database) => {
-      if (held === undefined && rows.length <= MOST_ROWS) return insert(database, rows, call);
+      if (held === undefined && this.#expiry.isNever && rows.length <= MOST_ROWS)
+        return insert(database, rows, call);
       return database.transaction().execute(async (transaction) => {
         await held?.confirm(transaction);
+        await this.#expiry.begin(transaction, digested);
         for (let from = 0; from < rows.length; from += MOST_ROWS)
           await insert(transaction, rows.slice(from, from + MOST_ROWS), call);
       });
@@ -65,11 +71,13 @@ export class SqlMemory implements MemoryStore {
 
   async *read(session: Session, { last }: { readonly last?: number }, call: Call): AsyncGenerator<Turn> {
     const digested = sessionDigest(session);
-    const rows = await this.#use(call, (database) => {
+    const rows = await this.#use(call, async (database) => {
+      await this.#expiry.renew(database, digested);
       const newest = database
         .selectFrom("capstan_memory")
         .select("body")
         .where("session", "=", digested)
+        .where(this.#expiry.live)
         .orderBy("position", "desc");
       return (last === undefined ? newest : newest.limit(last)).execute(call);
     });
@@ -92,6 +100,7 @@ export class SqlMemory implements MemoryStore {
         .selectFrom("capstan_memory")
         .select("id")
         .where("owner", "=", digest(owner))
+        .where(this.#expiry.live)
         .groupBy("id")
         .orderBy((each) => each.fn.min("position"))
         .execute(call),
@@ -129,6 +138,7 @@ export class SqlMemory implements MemoryStore {
     signal.throwIfAborted();
     try {
       await this.#create();
+      await this.#expiry.sweep(this.#database);
       signal.throwIfAborted();
       return await work(this.#database);
     } catch (error) {

@@ -26,8 +26,16 @@ export interface LockTable {
   readonly expires_at: number;
 }
 
+/** Until when a session is kept, where a time is set. */
+export interface SessionTable {
+  readonly session: string;
+  /** Milliseconds since the epoch, by the clock of the database. */
+  readonly expires_at: number;
+}
+
 export interface Tables {
   readonly capstan_memory: TurnTable;
+  readonly capstan_memory_sessions: SessionTable;
   readonly capstan_memory_locks: LockTable;
 }
 
@@ -56,6 +64,10 @@ async function create(database: Kysely<Tables>, position: ReturnType<typeof sql>
   await sql`CREATE TABLE IF NOT EXISTS capstan_memory_locks (
     session TEXT PRIMARY KEY,
     token BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+  )`.execute(database);
+  await sql`CREATE TABLE IF NOT EXISTS capstan_memory_sessions (
+    session TEXT PRIMARY KEY,
     expires_at BIGINT NOT NULL
   )`.execute(database);
   await sql`CREATE INDEX IF NOT EXISTS capstan_memory_owner ON capstan_memory (owner)`.execute(database);

@@ -83,7 +83,7 @@ function failure({ origin, pathname }: URL, status: number, answer: Json, missin
   const code = String(answer.error_code ?? "");
   const message = String(answer.message ?? "no message").slice(0, 500);
   if (status === 404 || code === "RESOURCE_DOES_NOT_EXIST" || missing.includes(code)) {
-    return new CapstanError("NOT_FOUND", `The registry at ${origin} has it not: ${message}`);
+    return new CapstanError("NOT_FOUND", `The registry at ${origin} does not have it: ${message}`);
   }
   const advice = status === 401 || status === 403 ? `. ${LOGIN}` : "";
   return upstream(`${origin}${pathname} answered ${status} ${code}: ${message}${advice}`);

@@ -17,6 +17,11 @@ const ADVICE: Readonly<Record<string, string>> = {
   "Region is missing": "Set region, or AWS_REGION",
 };
 
+/** Of the network, below S3. */
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  ...["ECONNREFUSED", "ECONNRESET", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT"],
+]);
+
 interface SdkError {
   readonly name?: string;
   readonly message?: string;
@@ -30,15 +35,22 @@ export function s3Failure(where: string, cause: unknown): CapstanError {
   const { name = "", message = "", code, $metadata } = cause as SdkError;
   const status = $metadata?.httpStatusCode;
   if (MISSING.has(name) || status === 404) {
-    const what = name === "NoSuchBucket" ? "no such bucket" : "no such object";
-    return new CapstanError("NOT_FOUND", `There is nothing at ${where}: ${what}`, { cause });
+    const missing = name === "NoSuchBucket" ? "no such bucket" : "no such object";
+    return new CapstanError("NOT_FOUND", `There is nothing at ${where}: ${missing}`, { cause });
   }
   if (status === 412) return changed(where);
-  const advice = ADVICE[name] ?? ADVICE[message] ?? (status === 403 ? ADVICE.Forbidden : undefined);
-  const reason = [status, name === "Error" ? code : name, message].filter(Boolean).join(" ");
+  const what = name === "Error" ? code : name;
+  const reason = [status, message.includes(what ?? "") ? "" : what, message].filter(Boolean).join(" ");
+  const advice = adviceOn(what, message, status);
   return new CapstanError("UPSTREAM", `Cannot read ${where}: ${reason}${advice ? `. ${advice}` : ""}`, {
     cause,
   });
+}
+
+function adviceOn(what: string | undefined, message: string, status: number | undefined) {
+  if (UNREACHABLE.has(what ?? ""))
+    return "Check endpoint and region, and that this machine may connect there";
+  return ADVICE[what ?? ""] ?? ADVICE[message] ?? (status === 403 ? ADVICE.Forbidden : undefined);
 }
 
 export const changed = (where: string): CapstanError =>

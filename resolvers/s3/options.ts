@@ -18,7 +18,9 @@ const secret = z
 export const s3Options = z
   .strictObject({
     /** Address of another store than Amazon's, such as http://minio:9000. */
-    endpoint: z.url({ protocol: /^https?$/ }).optional(),
+    endpoint: z
+      .url({ protocol: /^https?$/, error: "must be an http address, such as http://minio:9000" })
+      .optional(),
     /** Where Amazon's own settings do not say (AWS_REGION, ~/.aws/config); us-east-1 at an endpoint. */
     region: z.string().min(1).optional(),
     /** Puts the bucket into the path, as most other stores want it; it is the default at an endpoint. */

@@ -63,7 +63,7 @@ function failure(where: string, status: number, json: Json): CapstanError {
   const code = textIn(json.error_code);
   const message = (textIn(json.message) || "no message").slice(0, 500);
   const notFound = status === 404 || code.endsWith("DOES_NOT_EXIST");
-  if (notFound) return new CapstanError("NOT_FOUND", `The registry has it not: ${message}`);
+  if (notFound) return new CapstanError("NOT_FOUND", `The registry does not have it: ${message}`);
   const advice = status === 401 || status === 403 ? `. ${LOGIN}` : "";
   return upstream(`${where} answered ${status} ${code}: ${message}${advice}`);
 }

@@ -8,8 +8,7 @@ export const CAPABILITIES: readonly Capability[] = ["predictText", "embed", "tok
 
 /**
  * A model as a CapLLM: every request is checked.
- * @param capabilities members that it has, which are the adapter's where that is loaded already; one that
- * turns out to be missing later is UNSUPPORTED, except `predictText`, which can be had from the stream.
+ * @param capabilities members that it has; one that the adapter turns out to lack is UNSUPPORTED.
  * @param inputs of an application, as its adapter gives them; not known of one that is lazy.
  */
 export function facade(

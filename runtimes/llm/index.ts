@@ -36,7 +36,7 @@ async function load(model: ModelSpec, options: LlmOptions, host: Host, call: Cal
   const workload = new Workload(name);
   const adapter = adapterOf(model, options, host, call);
   const { capabilities, inputs }: Members = lazy
-    ? { capabilities: CAPABILITIES }
+    ? { capabilities: PRESUMED }
     : await loadedMembers(adapter, call);
   const served = new LanguageModel({
     name,
@@ -65,6 +65,12 @@ function adapterOf(model: ModelSpec, options: LlmOptions, host: Host, { log }: C
     },
   });
 }
+
+/**
+ * Of a model that is not loaded yet. Without `predictText`: an adapter that lacks it would be read to the end of its
+ * stream before anything is counted, and who leaves in the middle would owe nothing.
+ */
+const PRESUMED = CAPABILITIES.filter((capability) => capability !== "predictText");
 
 /** What an adapter's model has besides its stream. */
 interface Members {

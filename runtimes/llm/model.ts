@@ -4,7 +4,6 @@ import {
   CapstanError,
   type ChatRequest,
   type Completion,
-  foldParts,
   type Part,
 } from "../../src/contracts/index.ts";
 import type { Adapter } from "./adapter.ts";
@@ -43,7 +42,7 @@ export class LanguageModel {
   /** The whole answer to a request as {@link check} gives it. */
   completion(request: ChatRequest, call: Call): Promise<Completion> {
     return this.use(async (llm) => {
-      if (llm.predictText === undefined) return foldParts(this.#answer(llm, request, call));
+      if (llm.predictText === undefined) throw this.lacks("answers only in pieces");
       return checkCompletion(await llm.predictText(request, call), request, this.#parts.framework);
     }, call);
   }

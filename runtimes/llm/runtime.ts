@@ -68,7 +68,8 @@ export class LlmRuntime implements Runtime {
     await this.#llm[Symbol.asyncDispose]();
   }
 
-  #completion(request: ChatRequest, call: Call): Promise<Completion> {
+  #completion(request: ChatRequest, given: Call): Promise<Completion> {
+    const call = { ...given, whole: true };
     return this.#llm.predictText?.(request, call) ?? foldParts(this.#llm.streamTokens(request, call));
   }
 

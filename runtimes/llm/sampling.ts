@@ -24,8 +24,8 @@ export const samplingSchema = z.strictObject({
   max_tokens: integer(1).optional(),
   temperature: number(0, 2).optional(),
   top_p: above0(1).optional(),
-  /** 0 takes all tokens into account. */
-  top_k: integer(0).optional(),
+  /** 0 and -1 take all tokens into account. */
+  top_k: integer(-1).optional(),
   min_p: number(0, 1).optional(),
   seed: integer(Number.MIN_SAFE_INTEGER).optional(),
   stop: z

@@ -1,9 +1,13 @@
+import { CapstanError } from "../contracts/index.ts";
 import type { Administration } from "../host/administration.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { AccessRecords } from "./records.ts";
 import type { Usage } from "./usage.ts";
 
-/** What administrators do to keys and roles takes effect here at once, and on other replicas within a second. */
+/**
+ * What administrators do to keys and roles takes effect here at once, and on other replicas within a second. Each throws
+ * CapstanError NOT_READY while the database does not answer.
+ */
 export function administration(
   records: AccessRecords,
   authenticator: Authenticator,
@@ -17,13 +21,24 @@ export function administration(
       return result;
     };
   return {
-    keys: () => records.keys(),
-    key: (id) => records.key(id),
-    createKey: (role, options) => records.createKey(role, options),
-    rotate: changing((id: string, overlapMs: number) => records.rotate(id, overlapMs)),
-    revoke: changing((id: string) => records.revoke(id)),
-    roles: () => records.roles(),
-    setRole: changing((role) => records.setRole(role)),
-    usage: (of) => usage.rows(of),
+    keys: answered(() => records.keys()),
+    key: answered((id) => records.key(id)),
+    createKey: answered((role, options) => records.createKey(role, options)),
+    rotate: answered(changing((id: string, overlapMs: number) => records.rotate(id, overlapMs))),
+    revoke: answered(changing((id: string) => records.revoke(id))),
+    roles: answered(() => records.roles()),
+    setRole: answered(changing((role) => records.setRole(role))),
+    usage: answered((of) => usage.rows(of)),
+  };
+}
+
+function answered<A extends unknown[], T>(ask: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
+  return async (...args) => {
+    try {
+      return await ask(...args);
+    } catch (cause) {
+      if (cause instanceof CapstanError) throw cause;
+      throw new CapstanError("NOT_READY", "The database of keys does not answer", { cause });
+    }
   };
 }

@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { CapstanError, type Log, type Principal } from "../contracts/index.ts";
+import { inTime, PATIENCE_MS } from "./in-time.ts";
 import { hashOf } from "./key.ts";
 import type { AccessRecords, Grant } from "./records.ts";
 import type { Role } from "./role.ts";
@@ -8,11 +9,20 @@ import type { Role } from "./role.ts";
 const BELIEVED_MS = 500;
 /** How long known keys are believed while the database does not answer. */
 const TRUSTED_WITHOUT_DATABASE_MS = 10 * 60 * 1000;
+/** After a failure nobody waits for the database for so long: it is asked beside the requests. */
+const AWAY_MS = PATIENCE_MS + 1000;
 const MOST_KEYS = 10_000;
+/** Keys that are not known are anybody's; they must not take the place of those that are. */
+const MOST_UNKNOWN = 1000;
 
+/** A key that the database knew. */
 interface Known {
-  readonly grant: Grant | undefined;
+  readonly grant: Grant;
+  readonly principal: Principal;
+  /** When the database said so. */
   readonly at: number;
+  /** Until when it is not asked again. */
+  readonly until: number;
 }
 
 /** Tells whose a key is, and asks the database at most twice a second for each. */
@@ -20,12 +30,11 @@ export class Authenticator {
   readonly #records: AccessRecords;
   readonly #log: Log;
   readonly #known = new LRUCache<string, Known>({ max: MOST_KEYS });
+  readonly #unknown = new LRUCache<string, true>({ max: MOST_UNKNOWN, ttl: BELIEVED_MS });
   readonly #asking = new Map<string, Promise<Known>>();
   readonly #roles = new WeakMap<Principal, Role>();
-  readonly #principals = new LRUCache<string, { readonly grant: Grant; readonly principal: Principal }>({
-    max: MOST_KEYS,
-  });
   #warned = false;
+  #failedAt = 0;
 
   constructor(records: AccessRecords, log: Log) {
     this.#records = records;
@@ -38,15 +47,12 @@ export class Authenticator {
       throw unauthenticated("A key is needed: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'");
     }
     const hash = hashOf(key);
-    const known = this.#known.get(hash);
-    const { grant } =
-      known !== undefined && Date.now() - known.at < BELIEVED_MS ? known : await this.#ask(hash, key);
-    if (grant === undefined) throw unauthenticated("The key is not known");
-    const { expiresAt, revokedAt } = grant.key;
-    if (revokedAt !== null) throw unauthenticated(`Key '${grant.key.id}' is revoked`);
-    if (expiresAt !== null && expiresAt <= Date.now())
-      throw unauthenticated(`Key '${grant.key.id}' has expired`);
-    return this.#principal(hash, grant);
+    if (this.#unknown.has(hash)) throw notKnown();
+    const { grant, principal } = this.#believed(hash, key) ?? (await this.#ask(hash, key));
+    const { id, expiresAt, revokedAt } = grant.key;
+    if (revokedAt !== null) throw unauthenticated(`Key '${id}' is revoked`);
+    if (expiresAt !== null && expiresAt <= Date.now()) throw unauthenticated(`Key '${id}' has expired`);
+    return principal;
   }
 
   /** The role of a principal that {@link authenticate} gave. */
@@ -54,9 +60,21 @@ export class Authenticator {
     return this.#roles.get(principal);
   }
 
-  /** What is known of every key is asked anew. */
+  /** What is known of every key is asked anew; while the database is away it is still believed. */
   forget(): void {
-    this.#known.clear();
+    this.#unknown.clear();
+    for (const [hash, known] of [...this.#known.entries()]) this.#known.set(hash, { ...known, until: 0 });
+  }
+
+  /** A key that need not be asked for, or that the database would not answer for. */
+  #believed(hash: string, key: string): Known | undefined {
+    const known = this.#known.get(hash);
+    if (known === undefined) return undefined;
+    const now = Date.now();
+    if (now < known.until) return known;
+    if (now - this.#failedAt > AWAY_MS || now - known.at > TRUSTED_WITHOUT_DATABASE_MS) return undefined;
+    this.#ask(hash, key).catch(() => {});
+    return known;
   }
 
   #ask(hash: string, key: string): Promise<Known> {
@@ -69,32 +87,49 @@ export class Authenticator {
   }
 
   async #askOnce(hash: string, key: string): Promise<Known> {
-    const before = this.#known.get(hash);
-    try {
-      const known = { grant: await this.#records.grantOf(key), at: Date.now() };
-      this.#known.set(hash, known);
-      this.#warned = false;
-      return known;
-    } catch (cause) {
-      if (!this.#warned)
-        this.#log.error({ err: cause }, "the database of keys does not answer; known keys are believed");
-      this.#warned = true;
-      if (before?.grant !== undefined && Date.now() - before.at < TRUSTED_WITHOUT_DATABASE_MS) return before;
-      throw new CapstanError("NOT_READY", "Keys cannot be checked now: their database does not answer", {
-        cause,
-      });
+    const asked = Date.now();
+    const grant = await inTime(this.#records.grantOf(key)).catch((cause) => this.#believe(hash, cause));
+    if (grant === undefined) {
+      this.#known.delete(hash);
+      this.#unknown.set(hash, true);
+      throw notKnown();
     }
+    if (isKnown(grant)) return grant;
+    this.#warned = false;
+    this.#failedAt = 0;
+    const known = { grant, principal: this.#principal(grant), at: asked, until: asked + BELIEVED_MS };
+    this.#known.set(hash, known);
+    return known;
   }
 
-  /** The same object while nothing changes, so that its role is found by it. */
-  #principal(hash: string, grant: Grant): Principal {
-    const known = this.#principals.get(hash);
-    if (known?.grant === grant) return known.principal;
-    const principal = { id: grant.key.id, role: grant.role.name, admin: grant.role.admin };
-    this.#roles.set(principal, grant.role);
-    this.#principals.set(hash, { grant, principal });
+  /**
+   * A key from when the database answered.
+   * @throws CapstanError NOT_READY
+   */
+  #believe(hash: string, cause: unknown): Known {
+    if (!this.#warned)
+      this.#log.error({ err: cause }, "the database of keys does not answer; known keys are believed");
+    this.#warned = true;
+    const before = this.#known.get(hash);
+    const now = Date.now();
+    this.#failedAt = now;
+    if (before === undefined || now - before.at >= TRUSTED_WITHOUT_DATABASE_MS) {
+      const message = "Keys cannot be checked now: their database does not answer";
+      throw new CapstanError("NOT_READY", message, { cause });
+    }
+    const known = { ...before, until: now + BELIEVED_MS };
+    this.#known.set(hash, known);
+    return known;
+  }
+
+  #principal({ key, role }: Grant): Principal {
+    const principal = { id: key.id, role: role.name, admin: role.admin };
+    this.#roles.set(principal, role);
     return principal;
   }
 }
 
+const isKnown = (found: Grant | Known): found is Known => "principal" in found;
+
 const unauthenticated = (message: string) => new CapstanError("UNAUTHENTICATED", message);
+const notKnown = () => unauthenticated("The key is not known");

@@ -2,7 +2,8 @@ import type { Log, Principal } from "../contracts/index.ts";
 import type { Access } from "../host/access.ts";
 import { Authenticator } from "./authenticator.ts";
 import type { AccessRecords } from "./records.ts";
-import { allowsModel } from "./role.ts";
+import { Refusals } from "./refusals.ts";
+import { allowsModel, checkModel } from "./role.ts";
 
 /** Routes that answer everybody unless `auth.open` says otherwise: probes, metrics, and pages that ask for a key. */
 export const OPEN_ROUTES: readonly string[] = [
@@ -20,6 +21,7 @@ const WATCH_MS = 500;
 /** Access control by keys. Work under way for a key that is revoked is cancelled. */
 export class AccessControl implements Access, AsyncDisposable {
   readonly authenticator: Authenticator;
+  readonly refusals = new Refusals();
   readonly #records: AccessRecords;
   readonly #open: ReadonlySet<string>;
   readonly #log: Log;
@@ -42,12 +44,23 @@ export class AccessControl implements Access, AsyncDisposable {
   }
 
   authenticate(credential: string | undefined): Promise<Principal> {
-    return this.authenticator.authenticate(credential);
+    const { refusals } = this;
+    return refusals.counting(
+      "unauthenticated",
+      "UNAUTHENTICATED",
+      this.authenticator.authenticate(credential),
+    );
   }
 
   allows(principal: Principal | undefined, model: string): boolean {
     const role = principal && this.authenticator.roleOf(principal);
     return role === undefined || allowsModel(role, model);
+  }
+
+  checkModel(principal: Principal | undefined, model: string): void {
+    const role = principal && this.authenticator.roleOf(principal);
+    if (principal === undefined || role === undefined) return;
+    this.refusals.checking("model", () => checkModel(principal, role, model));
   }
 
   hold({ id }: Principal, cancel: (reason: string) => void): () => void {

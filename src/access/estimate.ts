@@ -1,9 +1,17 @@
-import { type ChatRequest, type InferRequest, invalid, type Message } from "../contracts/index.ts";
+import {
+  type ChatRequest,
+  type ContentPart,
+  type InferRequest,
+  invalid,
+  type Message,
+} from "../contracts/index.ts";
 import type { Role } from "./role.ts";
 
 /** Of a request that does not say how much it wants written. */
 const DEFAULT_OUTPUT = 256;
 const BYTES_PER_TOKEN = 4;
+/** An image, or another part that is not text; its bytes say nothing about its tokens. */
+const TOKENS_PER_PART = 1000;
 /** More than any model's context; sums of it fit into the numbers of every store. */
 const MOST = 1_000_000_000;
 
@@ -55,21 +63,44 @@ export function tensorEstimate({ inputs, parameters }: InferRequest, role: Role)
   return estimate(input, Math.max(1, texts.length), countOf(parameters.max_tokens), role);
 }
 
-/** Routes of an upstream do not tell what they used: what they may use is charged. */
-export function passthroughEstimate(body: unknown, role: Role): Estimate {
-  if (typeof body !== "object" || body === null || !("input" in body)) return NO_TOKENS;
-  const { input, max_output_tokens } = body as { input: unknown; max_output_tokens?: unknown };
-  return estimate(tokensIn(JSON.stringify(input) ?? ""), 1, countOf(max_output_tokens), role);
+/** Of a route that the model's upstream answers; where nothing limits what may be written, that is not text. */
+export function passthroughEstimate(route: string, body: unknown, role: Role): Estimate {
+  const fields = fieldsOf(body);
+  const { input, prompt, n } = fields;
+  const given = [input, prompt].filter((text) => text !== undefined);
+  const tokens = given.reduce((sum: number, text) => sum + givenTokens(text), 0);
+  const limit = OUTPUT_LIMITS[route];
+  if (limit === undefined) return { prompt: tokens, output: 0 };
+  return estimate(tokens, promptsIn(prompt) * (countOf(n) ?? 1), countOf(fields[limit]), role);
 }
 
 /** As {@link chatWithinRole}, for a body that goes to an upstream as it is. */
-export function passthroughWithinRole(body: unknown, { maxTokens: most }: Role): unknown {
-  if (most === null || typeof body !== "object" || body === null || !("input" in body)) return body;
-  const { max_output_tokens: given } = body as { max_output_tokens?: unknown };
-  if (given === undefined || given === null) return { ...body, max_output_tokens: most };
-  checkMaxTokens(countOf(given) ?? 0, most, "max_output_tokens");
+export function passthroughWithinRole(route: string, body: unknown, { maxTokens: most }: Role): unknown {
+  const limit = OUTPUT_LIMITS[route];
+  if (most === null || limit === undefined) return body;
+  const given = fieldsOf(body)[limit];
+  if (given === undefined || given === null) return { ...(body as object), [limit]: most };
+  checkMaxTokens(countOf(given) ?? 0, most, limit);
   return body;
 }
+
+/** The fields by which routes are told how much text may be written. */
+const OUTPUT_LIMITS: Readonly<Record<string, string>> = {
+  responses: "max_output_tokens",
+  completions: "max_tokens",
+};
+
+/** A list of token ids is one prompt. */
+const promptsIn = (prompt: unknown): number =>
+  Array.isArray(prompt) && typeof prompt[0] !== "number" ? prompt.length : 1;
+
+function fieldsOf(body: unknown): Record<string, unknown> {
+  if (body instanceof FormData) return { prompt: body.get("prompt") ?? undefined };
+  return typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+}
+
+const givenTokens = (given: unknown): number =>
+  tokensIn(typeof given === "string" ? given : (JSON.stringify(given) ?? ""));
 
 function checkMaxTokens(asked: number, most: number, param = "max_tokens"): void {
   if (asked <= most) return;
@@ -93,6 +124,13 @@ function countOf(value: unknown): number | undefined {
   return count > 0 ? Math.min(Math.ceil(count), MOST) : undefined;
 }
 
-function messageTokens({ content }: Message): number {
-  return tokensIn(typeof content === "string" ? content : JSON.stringify(content));
+function messageTokens({ content, toolCalls = [] }: Message): number {
+  const text =
+    typeof content === "string"
+      ? tokensIn(content)
+      : content.reduce((sum, part) => sum + partTokens(part), 0);
+  return toolCalls.reduce((sum, { name, arguments: given }) => sum + tokensIn(name) + tokensIn(given), text);
 }
+
+const partTokens = (part: ContentPart): number =>
+  typeof part.text === "string" ? tokensIn(part.text) : TOKENS_PER_PART;

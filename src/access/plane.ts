@@ -1,13 +1,11 @@
 import {
   type Call,
   type CallRecord,
-  CapstanError,
   type ChatRequest,
   type InferRequest,
   type Principal,
   toCapstanError,
 } from "../contracts/index.ts";
-import { whenRead } from "../host/held-response.ts";
 import { PlaneLayer } from "../host/plane-layer.ts";
 import type { DataPlane, ModelResponse } from "../host/types.ts";
 import { Account, type Ending } from "./account.ts";
@@ -23,14 +21,17 @@ import {
   tensorsWithinRole,
   tokensIn,
 } from "./estimate.ts";
-import { countsTokens, type Limits, type Taken } from "./limits/limits.ts";
-import { allowsModel, type Role } from "./role.ts";
+import type { Limits, Taken } from "./limits/limits.ts";
+import type { Refusals } from "./refusals.ts";
+import { checkModel, type Role } from "./role.ts";
+import { type Told, whenTold } from "./told-usage.ts";
 import type { Usage } from "./usage.ts";
 
 export interface AccessParts {
   readonly authenticator: Authenticator;
   readonly limits: Limits;
   readonly usage: Usage;
+  readonly refusals: Refusals;
 }
 
 /** Who asks, as its role has it. */
@@ -58,7 +59,8 @@ export class AccessPlane extends PlaneLayer {
     const asker = this.#asker(model, call);
     if (asker === undefined) return this.next.infer(model, version, request, call);
     const { asked, estimate } = this.#tensors(model, request, asker);
-    return this.#once(asker, estimate, call, () => this.next.infer(model, version, asked, call));
+    const charged = { prompt: estimate.prompt, output: 0 };
+    return this.#once(asker, estimate, call, () => this.next.infer(model, version, asked, call), charged);
   }
 
   override inferStream(
@@ -105,13 +107,15 @@ export class AccessPlane extends PlaneLayer {
   ) {
     const asker = this.#asker(model, call);
     if (asker === undefined) return this.next.passthrough(model, version, route, body, call);
-    const asked = passthroughWithinRole(body, asker.role);
-    const estimate = passthroughEstimate(asked, asker.role);
+    const asked = passthroughWithinRole(route, body, asker.role);
+    const estimate = passthroughEstimate(route, asked, asker.role);
     const work = await this.#begin(asker, estimate, call);
     try {
       const response = await this.next.passthrough(model, version, route, asked, call);
-      const charged = response.ok ? estimate : NO_TOKENS;
-      return whenRead(response, () => work.over("answered", charged));
+      return whenTold(response, (told) => {
+        if (response.ok) work.over("answered", chargeOf(told, estimate));
+        else work.over("failed");
+      });
     } catch (error) {
       work.over(endingOf(error));
       throw error;
@@ -122,13 +126,12 @@ export class AccessPlane extends PlaneLayer {
   #asker(model: string, { principal }: Call): Asker | undefined {
     const role = principal && this.#parts.authenticator.roleOf(principal);
     if (principal === undefined || role === undefined) return undefined;
-    if (allowsModel(role, model)) return { principal, role };
-    const message = `Key '${principal.id}' may not use model '${model}': its role '${role.name}' has ${role.models.join(", ") || "none"}`;
-    throw new CapstanError("PERMISSION_DENIED", message, { param: "model" });
+    this.#parts.refusals.checking("model", () => checkModel(principal, role, model));
+    return { principal, role };
   }
 
   #tensors(model: string, request: InferRequest, { role }: Asker) {
-    if (!countsTokens(role) || !this.#speaks(model)) return { asked: request, estimate: NO_TOKENS };
+    if (!this.#speaks(model)) return { asked: request, estimate: NO_TOKENS };
     const asked = tensorsWithinRole(request, role);
     return { asked, estimate: tensorEstimate(asked, role) };
   }
@@ -181,22 +184,21 @@ export class AccessPlane extends PlaneLayer {
     const note = (headers: CallRecord["headers"]) => {
       record.headers = { ...record.headers, ...headers };
     };
+    const wanted = account.begin(estimate);
     let taken: Taken;
     try {
-      taken = await this.#parts.limits.take(principal.id, role, account.begin(estimate), note);
+      taken = await account.admit(wanted, () => this.#parts.limits.take(principal.id, role, wanted, note));
     } catch (error) {
       account.end();
       throw error;
     }
-    account.enter(taken.leave);
     let isOver = false;
     return {
       over: (ending, charged) => {
         if (isOver) return;
         isOver = true;
         const used = account.used(ending, estimate, charged);
-        taken.settle(used.input + used.output);
-        account.end();
+        taken.settle(used.input + used.output, account.end());
         // The name of a model that is not there would be a row of the caller's making.
         if (record.model !== undefined) this.#parts.usage.add(principal.id, record.model, used);
       },
@@ -210,6 +212,11 @@ export class AccessPlane extends PlaneLayer {
     this.#accounts.set(record, account);
     return account;
   }
+}
+
+/** Where an upstream does not tell, what it may have used; of an answer that was left, a token for each piece. */
+function chargeOf({ usage, pieces, whole }: Told, estimate: Estimate): Estimate {
+  return usage ?? (whole ? estimate : { ...estimate, output: Math.min(pieces, estimate.output) });
 }
 
 function endingOf(error: unknown): Ending {

@@ -1,7 +1,7 @@
 import { CapstanError, invalid } from "../contracts/index.ts";
 import type { ApiKeyTable, Database } from "../store/tables.ts";
 import { hashOf, newKey, sameHash } from "./key.ts";
-import { type Role, roleOf, rowOf, UNLIMITED } from "./role.ts";
+import { checkRole, type Role, roleOf, rowOf, UNLIMITED } from "./role.ts";
 
 /** A key as it may be shown: what was stored of it, without the hash. */
 export interface KeyRecord {
@@ -33,8 +33,12 @@ export class AccessRecords {
     this.#database = database;
   }
 
-  /** Makes a role, or changes the one of that name; its keys follow at once. */
+  /**
+   * Makes a role, or changes the one of that name; its keys follow at once.
+   * @throws CapstanError INVALID_ARGUMENT for limits that cannot be stored.
+   */
   async setRole(role: Role): Promise<void> {
+    checkRole(role);
     const row = rowOf(role, Date.now());
     const { created_at: _, name: __, ...changes } = row;
     await this.#database
@@ -69,7 +73,7 @@ export class AccessRecords {
     }: { readonly name?: string | null; readonly expiresAt?: number | null } = {},
   ): Promise<CreatedKey> {
     await this.#requireRole(role);
-    return this.#insert({ ...newKey(), role, name, expiresAt, rotatedFrom: null });
+    return insertKey(this.#database, { ...newKey(), role, name, expiresAt, rotatedFrom: null });
   }
 
   /** A key that the operator chose, under the id `admin`. It stays revoked once it was. */
@@ -78,7 +82,7 @@ export class AccessRecords {
     await this.#database
       .insertInto("roles")
       .values(admin)
-      .onConflict((conflict) => conflict.doNothing())
+      .onConflict((conflict) => conflict.column("name").doUpdateSet({ admin: admin.admin }))
       .execute();
     const row = keyRow({ id: "admin", hash: hashOf(key), role: "admin", name: "CAPSTAN_ADMIN_KEY" });
     await this.#database
@@ -108,16 +112,20 @@ export class AccessRecords {
 
   /**
    * Another key of the same role and name. The old one goes on for `overlapMs`, so that its users can change over.
-   * @throws CapstanError NOT_FOUND, or INVALID_ARGUMENT for a key that is revoked.
+   * @throws CapstanError NOT_FOUND, or INVALID_ARGUMENT for a key that is revoked or has expired.
    */
   async rotate(id: string, overlapMs: number): Promise<CreatedKey> {
     const old = await this.key(id);
+    const now = Date.now();
     if (old.revokedAt !== null) throw invalid(`Key '${id}' is revoked: create another one`);
+    if (old.expiresAt !== null && old.expiresAt <= now)
+      throw invalid(`Key '${id}' has expired: create another one`);
     const { role, name, expiresAt } = old;
-    const created = await this.#insert({ ...newKey(), role, name, expiresAt, rotatedFrom: id });
-    const until = Math.min(Date.now() + overlapMs, old.expiresAt ?? Number.MAX_SAFE_INTEGER);
-    await this.#database.updateTable("api_keys").set({ expires_at: until }).where("id", "=", id).execute();
-    return created;
+    const until = Math.min(now + overlapMs, expiresAt ?? Number.MAX_SAFE_INTEGER);
+    return this.#database.transaction().execute(async (database) => {
+      await database.updateTable("api_keys").set({ expires_at: until }).where("id", "=", id).execute();
+      return insertKey(database, { ...newKey(), role, name, expiresAt, rotatedFrom: id });
+    });
   }
 
   /** Safe to call twice. @throws CapstanError NOT_FOUND */
@@ -174,12 +182,15 @@ export class AccessRecords {
       `There is no role '${name}'; ${names === "" ? "there are none: capstan roles set NAME" : `there are ${names}`}`,
     );
   }
+}
 
-  async #insert(made: Parameters<typeof keyRow>[0] & { readonly key: string }): Promise<CreatedKey> {
-    const row = keyRow(made);
-    await this.#database.insertInto("api_keys").values(row).execute();
-    return { ...recordOf(row), key: made.key };
-  }
+async function insertKey(
+  database: Database,
+  made: Parameters<typeof keyRow>[0] & { readonly key: string },
+): Promise<CreatedKey> {
+  const row = keyRow(made);
+  await database.insertInto("api_keys").values(row).execute();
+  return { ...recordOf(row), key: made.key };
 }
 
 function keyRow(made: {

@@ -1,3 +1,5 @@
+import { LRUCache } from "lru-cache";
+import { CapstanError, invalid, type Principal } from "../contracts/index.ts";
 import type { RoleTable } from "../store/tables.ts";
 
 /** A tier: what the keys of this name may do. A limit that is null is none. */
@@ -24,6 +26,19 @@ export const UNLIMITED: Omit<Role, "name" | "admin"> = {
   tokensPerMonth: null,
   maxTokens: null,
 };
+
+/** Of the columns that hold them. */
+const MOST = 2_147_483_647;
+
+/** @throws CapstanError INVALID_ARGUMENT for a role that cannot be stored. */
+export function checkRole(role: Role): void {
+  for (const name of ["requestsPerMinute", "concurrency", "maxTokens"] as const) {
+    if ((role[name] ?? 0) <= MOST) continue;
+    throw invalid(`'${name}' is ${role[name]}, and may be at most ${MOST}; leave it out for no limit`, {
+      param: name,
+    });
+  }
+}
 
 export function roleOf(row: RoleTable): Role {
   return {
@@ -59,9 +74,24 @@ export function allowsModel({ models }: Pick<Role, "models">, model: string): bo
   return models.some((glob) => patternOf(glob).test(model));
 }
 
+/** @throws CapstanError PERMISSION_DENIED for a model that a key's role does not have. */
+export function checkModel(key: Pick<Principal, "id">, role: Role, model: string): void {
+  if (allowsModel(role, model)) return;
+  const have = role.models.join(", ") || "none";
+  const message = `Key '${key.id}' may not use model '${model}': its role '${role.name}' has ${have}`;
+  throw new CapstanError("PERMISSION_DENIED", message, { param: "model" });
+}
+
+/** Every request asks for them. */
+const PATTERNS = new LRUCache<string, RegExp>({ max: 1000 });
+
 function patternOf(glob: string): RegExp {
+  const known = PATTERNS.get(glob);
+  if (known !== undefined) return known;
   const source = glob
     .split(/([*?])/)
     .map((part) => (part === "*" ? ".*" : part === "?" ? "." : RegExp.escape(part)));
-  return new RegExp(`^${source.join("")}$`, "s");
+  const pattern = new RegExp(`^${source.join("")}$`, "s");
+  PATTERNS.set(glob, pattern);
+  return pattern;
 }

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { isCapstanError, type RuntimePlugin } from "../contracts/index.ts";
-import { localPath, schemeOf } from "../host/local-path.ts";
+import { localPath, schemeOf, withoutLatest } from "../host/local-path.ts";
 import { modelMemoryFindings } from "../host/memory/findings.ts";
 import { composeOptions, optionFindings, splitExtra } from "../host/options.ts";
 import { loadPlugin, type Plugins, resolverFor } from "../host/plugins.ts";
@@ -141,7 +141,8 @@ async function optionProblems(
 async function artifactFindings({ parameters }: ModelSettings, folder: string): Promise<Finding[]> {
   const { uri, extra } = parameters;
   if (uri === undefined) return [];
-  const path = localPath(uri, folder);
+  const named = localPath(uri, folder);
+  const path = named === undefined ? undefined : await withoutLatest(named);
   if (path !== undefined && !existsSync(path)) {
     return [{ path: ["parameters", "uri"], message: `there is no ${path}`, severity: "warning" }];
   }

@@ -3,7 +3,7 @@ import { parseUpstream, type UpstreamAddress } from "../gateway/address.ts";
 import { startGateway } from "../gateway/server.ts";
 import { loadServerSettings } from "../settings/load-server.ts";
 import { createLog } from "../telemetry/log.ts";
-import { addressText, definedOnly, isPretty, logProcessWarnings, untilSignal } from "./process.ts";
+import { addressText, definedOnly, isPretty, LINGER_MS, logProcessWarnings, untilSignal } from "./process.ts";
 
 interface GatewayFlags {
   readonly upstream: UpstreamAddress;
@@ -58,7 +58,7 @@ async function start(flags: GatewayFlags): Promise<void> {
   const gateway = await startGateway(settings, flags.upstream, log);
   log.info({ http: addressText(gateway.http), upstream: flags.upstream.host }, "ready");
   log.info({ signal: await stopped }, "stopping");
-  await gateway.close();
+  await gateway.close(LINGER_MS);
   log.info({}, "stopped");
 }
 

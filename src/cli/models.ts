@@ -19,7 +19,7 @@ export function command(): Command {
   const models = new Command("models").description("What a running server serves, and which version of it");
   const add = (name: string, description: string) =>
     models.command(name).description(description).addOption(URL_OPTION).addOption(KEY_OPTION).exitOverride();
-  add("list", "Every model version: state, revision, age, reason")
+  add("list", "Every model version: state, revision, digest of its files, age, reason")
     .option("--json", "as JSON")
     .action(async (flags: Flags) => show(await details(flags), flags));
   for (const [name, action] of Object.entries(ACTIONS)) {
@@ -78,8 +78,8 @@ async function ask({ url, key }: Flags, path: string, body?: object): Promise<un
   return answer;
 }
 
-const COLUMNS = ["NAME", "VERSION", "STATE", "REVISION", "AGE", "NOTE"] as const;
-const SHORT_REVISION = 12;
+const COLUMNS = ["NAME", "VERSION", "STATE", "REVISION", "DIGEST", "AGE", "NOTE"] as const;
+const SHORT = 12;
 
 function show(models: readonly ModelDetails[], { json }: Flags): void {
   console.log(json ? JSON.stringify(models, null, 2) : table([COLUMNS, ...models.map(rowOf)]));
@@ -91,7 +91,8 @@ function rowOf(model: ModelDetails): string[] {
     model.name,
     model.version,
     model.state,
-    model.revision?.slice(0, SHORT_REVISION) ?? "-",
+    model.revision?.slice(0, SHORT) ?? "-",
+    model.digest?.slice(0, SHORT) ?? "-",
     model.loadedAt === undefined ? "-" : age(Date.now() - model.loadedAt),
     [canary, model.reason || model.note].filter(Boolean).join("; "),
   ];

@@ -9,6 +9,9 @@ export const definedOnly = (flags: Record<string, string | undefined>) =>
 export const isPretty = (settings: ServerSettings) =>
   process.stdout.isTTY && !settings.use_structured_logging;
 
+/** Connections that the system has accepted and this process has not seen yet would be lost without it. */
+export const LINGER_MS = 250;
+
 /** A signal that comes twice at once, as from a terminal and from npm, is one wish. */
 const SAME_WISH_MS = 1000;
 const FAILURE = 1;

@@ -1,19 +1,19 @@
-import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type GrpcListening, listenGrpc } from "../grpc/server.ts";
+import { CountedPlane } from "../host/counted-plane.ts";
 import { BrowserStreams } from "../host/streams/index.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import { Kickoffs } from "../http/kickoffs.ts";
 import { RunningCalls } from "../http/running.ts";
-import type { Listening } from "../http/server.ts";
+import { type Listening, lingerFor } from "../http/server.ts";
 import type { GatewayModel } from "../settings/gateway-environment.ts";
 import type { Environment } from "../settings/interpolate.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { logControl } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
-import { createHost, scanOf, watch } from "./composition/host.ts";
+import { createHost, decisionsOf, scanOf, watch } from "./composition/host.ts";
 import { listenForMetrics, listenForModels } from "./composition/http.ts";
-import { openRecords, recordsOf } from "./composition/records.ts";
+import { openRecords, recordsOf, watchRecords } from "./composition/records.ts";
 
 export interface RunningServer {
   readonly http: Listening;
@@ -45,14 +45,14 @@ export async function startServer(
   const closing = new AbortController();
   const metrics = new Metrics(settings.metrics_rest_server_prefix);
   const records = await openRecords(settings, env, log, opened);
-  if (records.redisReady) metrics.watchRedis(records.redisReady);
+  watchRecords(metrics, records);
   const { plane, reconciler, memories, sources } = createHost(
     settings,
     scanOf(settings, env, only),
     log,
     metrics,
     closing.signal,
-    records,
+    { ...records, desired: await decisionsOf(settings, records.store) },
   );
   // Closed when no model is left that may still have something to remember.
   opened.use(memories);
@@ -60,7 +60,7 @@ export async function startServer(
   const streams = opened.use(await BrowserStreams.open(settings, log));
   let draining = false;
   const parts = {
-    plane: records.around(plane),
+    plane: countedBy(metrics, settings, records.around(plane)),
     access: records.access,
     administration: records.administration,
     records: recordsOf(records),
@@ -109,13 +109,12 @@ export async function startServer(
   };
 }
 
+/** The outermost layer: what is refused counts as well. Nobody reads the counts of a server without metrics. */
+function countedBy({ llm }: Metrics, { metrics_endpoint }: ServerSettings, plane: DataPlane): DataPlane {
+  return metrics_endpoint === null ? plane : new CountedPlane(plane, llm);
+}
+
 /** At the same time: while one drains, the other must not go on taking work. */
 async function closeAll(transports: readonly Pick<Listening, "close">[], graceMs: number): Promise<void> {
   await Promise.all(transports.map((transport) => transport.close(graceMs)));
-}
-
-/** Ends just after the system's queue of new connections was emptied: those in it are lost by closing. */
-async function lingerFor(ms: number): Promise<void> {
-  await setTimeout(ms);
-  await setImmediate();
 }

@@ -5,11 +5,8 @@ import { loadServerSettings } from "../settings/load-server.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { createLog } from "../telemetry/log.ts";
 import { checkMemories } from "./memory-problems.ts";
-import { addressText, definedOnly, isPretty, logProcessWarnings, untilSignal } from "./process.ts";
+import { addressText, definedOnly, isPretty, LINGER_MS, logProcessWarnings, untilSignal } from "./process.ts";
 import { type RunningServer, startServer } from "./server.ts";
-
-/** Connections that the system has accepted and this process has not seen yet would be lost without it. */
-const LINGER_MS = 250;
 
 interface StartFlags {
   readonly host?: string;

@@ -1,3 +1,5 @@
+import type { TraceSpan } from "./trace.ts";
+
 /** Structured log of one request or one model; fields never hold secrets. */
 export interface Log {
   debug(fields: object, message: string): void;
@@ -49,6 +51,8 @@ export interface Call {
   readonly priority?: number;
   /** Nobody reads the answer before it is complete: a model that can make it at once need not give it in pieces. */
   readonly whole?: boolean;
+  /** The work that this call is for, in the caller's trace or one of ours; absent where nobody traces. */
+  readonly trace?: TraceSpan;
   /** Absent on work inside a request, such as one model's call of another: it is part of the caller's answer. */
   readonly record?: CallRecord;
 }

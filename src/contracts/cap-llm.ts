@@ -29,6 +29,7 @@ export interface Sampling {
   readonly maxTokens?: number;
   readonly temperature?: number;
   readonly topP?: number;
+  /** 0 and -1 take all tokens into account: llama.cpp's way to say it, and vLLM's. */
   readonly topK?: number;
   readonly minP?: number;
   readonly seed?: number;

@@ -9,3 +9,5 @@ export * from "./options.ts";
 export * from "./resolver.ts";
 export * from "./runtime.ts";
 export * from "./tensors.ts";
+export * from "./trace.ts";
+export * from "./used-model.ts";

@@ -18,6 +18,15 @@ export interface Turn {
   readonly at: number;
 }
 
+/** The right to add to a session, until it is disposed. */
+export interface SessionLock extends AsyncDisposable {
+  /**
+   * Before something is written that the lock itself does not guard.
+   * @throws CapstanError NOT_READY when another has it by now.
+   */
+  confirm?(call: Call): Promise<void>;
+}
+
 export interface MemoryStore extends AsyncDisposable {
   /** All of the turns or none. A turn id that is there already is kept once. */
   append(session: Session, turns: readonly Turn[], call: Call): Promise<void>;
@@ -27,6 +36,11 @@ export interface MemoryStore extends AsyncDisposable {
   sessions?(owner: string, call: Call): AsyncIterable<Session>;
   /** Held across replicas until disposed. Absent: the host queues locally. */
   lock?(session: Session, call: Call): Promise<AsyncDisposable>;
+  /**
+   * Waits until all replicas can read what was appended to a session. Of a store that they share and that has no lock: the
+   * host locks the session in the server's Redis until then.
+   */
+  settled?(session: Session, call: Call): Promise<void>;
 }
 
 export interface MemoryPlugin<O = unknown> {

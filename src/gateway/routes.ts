@@ -1,4 +1,5 @@
 import { CapstanError } from "../contracts/index.ts";
+import { cancelRoutes } from "../http/cancel.ts";
 import { eventSourceRoutes } from "../http/event-source.ts";
 import { eventsOfResponses } from "../http/event-source-events.ts";
 import type { ModelStream } from "../http/event-source-model.ts";
@@ -11,12 +12,21 @@ import { requestMessage } from "./messages.ts";
 import { metadataOf } from "./metadata.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Streams for browsers, answered by the server behind; and whether that is there. */
-export function gatewayRoutes(upstream: Upstream, metrics: string | null): Route[] {
+/**
+ * Streams for browsers, answered by the server behind; and whether that is there.
+ * @param closing aborts when the gateway is told to stop.
+ */
+export function gatewayRoutes(upstream: Upstream, metrics: string | null, closing: AbortSignal): Route[] {
   return [
     ...eventSourceRoutes((x) => upstreamModel(x, upstream)),
-    { method: "GET", path: "/v2/health/live", handle: (x) => sendJson(x, 200, { live: true }) },
-    { method: "GET", path: "/v2/health/ready", handle: (x) => ready(x, upstream) },
+    ...cancelRoutes,
+    {
+      method: "GET",
+      path: "/v2/health/live",
+      untraced: true,
+      handle: (x) => sendJson(x, 200, { live: true }),
+    },
+    { method: "GET", path: "/v2/health/ready", untraced: true, handle: (x) => ready(x, upstream, closing) },
     ...metricsRoutes(metrics),
   ];
 }
@@ -34,8 +44,8 @@ function upstreamModel(x: Exchange, upstream: Upstream): ModelStream {
   };
 }
 
-async function ready(x: Exchange, upstream: Upstream): Promise<void> {
-  if (x.parts.stopping()) throw new CapstanError("NOT_READY", "The gateway is stopping");
+async function ready(x: Exchange, upstream: Upstream, closing: AbortSignal): Promise<void> {
+  if (closing.aborted) throw new CapstanError("NOT_READY", "The gateway is stopping");
   if (await upstream.ready()) return sendJson(x, 200, { ready: true });
   throw new CapstanError("NOT_READY", `The server at ${upstream.where} is not ready`);
 }

@@ -3,7 +3,7 @@ import { BrowserStreams } from "../host/streams/index.ts";
 import { createApp } from "../http/app.ts";
 import type { HttpParts } from "../http/parts.ts";
 import { RunningCalls } from "../http/running.ts";
-import { type Listening, listen } from "../http/server.ts";
+import { type Listening, lingerFor, listen } from "../http/server.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import type { UpstreamAddress } from "./address.ts";
@@ -13,8 +13,11 @@ import { Upstream } from "./upstream.ts";
 
 export interface RunningGateway {
   readonly http: Listening;
-  /** Fails readiness and waits for the streams under way, at most until the drain times out. Safe to call twice. */
-  close(): Promise<void>;
+  /**
+   * Fails readiness and waits for the streams under way, at most until the drain times out. Safe to call twice.
+   * @param lingerMs for so long new requests are still taken, and then for as long again over open connections.
+   */
+  close(lingerMs?: number): Promise<void>;
 }
 
 /**
@@ -28,6 +31,8 @@ export async function startGateway(
 ): Promise<RunningGateway> {
   await using opened = new AsyncDisposableStack();
   const closing = new AbortController();
+  let draining = false;
+  let linger = 0;
   const upstream = opened.use(new Upstream({ address, maxMessageBytes: settings.grpc_max_message_length }));
   const streams = opened.use(await BrowserStreams.open(settings, log));
   const parts: HttpParts = {
@@ -38,16 +43,26 @@ export async function startGateway(
     log,
     running: new RunningCalls(),
     streams,
-    stopping: () => closing.signal.aborted,
+    stopping: () => draining,
   };
-  const app = createApp(gatewayRoutes(upstream, settings.metrics_endpoint), parts);
+  const app = createApp(gatewayRoutes(upstream, settings.metrics_endpoint, closing.signal), parts);
   const http = await listen(app, { host: settings.host, port: settings.http_port }, settings, {
     overdue: () => parts.running.cancelAll("The gateway is stopping"),
   });
   opened.defer(async () => {
-    await Promise.all([http.close(), streams.close()]);
+    if (linger > 0) await lingerFor(linger);
+    const closed = Promise.all([http.close(linger), streams.close()]);
+    // Not before: who is told to connect again must find another gateway, and not one that is closing.
+    draining = true;
+    await closed;
   });
   opened.defer(() => closing.abort());
   const running = opened.move();
-  return { http, close: () => running.disposeAsync() };
+  return {
+    http,
+    close(lingerMs = 0) {
+      linger = lingerMs;
+      return running.disposeAsync();
+    },
+  };
 }

@@ -1,10 +1,11 @@
 import type { EventEmitter } from "node:events";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
-import type { Parameters, Principal } from "../contracts/index.ts";
+import type { Parameters, Principal, TraceSpan } from "../contracts/index.ts";
 import { credentialOf } from "../host/access.ts";
 import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
 import { type Caller, withoutPort } from "../host/local-caller.ts";
 import type { GrpcParts } from "./parts.ts";
+import { spanOf } from "./trace.ts";
 
 /** A call of grpc-js whose messages are bytes: decoding is ours, so that its faults get a proper status. */
 export type UnaryCall = ServerUnaryCall<Buffer, Buffer>;
@@ -17,6 +18,8 @@ export class Exchange implements Caller {
   readonly parts: GrpcParts;
   readonly path: string;
   readonly requestId: string;
+  /** Of this call; absent where nobody asked for traces. */
+  readonly span: TraceSpan | undefined;
   /** Known once the call was admitted. */
   principal: Principal | undefined;
   readonly #call: ServerCall;
@@ -29,6 +32,7 @@ export class Exchange implements Caller {
     this.parts = parts;
     const given = this.header("x-request-id");
     this.requestId = requestIdOf(given);
+    this.span = parts.tracing && spanOf(call.metadata);
   }
 
   /** The first value of a metadata key; binary ones are not read. */
@@ -65,6 +69,7 @@ export class Exchange implements Caller {
       parameters,
       header: (name) => this.header(name),
       timeoutMs: this.#remaining(),
+      trace: this.span,
       ...(this.principal && { principal: this.principal }),
     });
     const hold = this.principal && this.parts.access?.hold(this.principal, (reason) => scope.cancel(reason));

@@ -23,6 +23,13 @@ export function addLanguageModelMethods(server: Server, parts: GrpcParts): void 
   addStream(server, parts, StreamGenerate, "text");
 }
 
+/** What a method makes of a request. */
+interface Use {
+  readonly prompt: PromptUse;
+  /** The answer goes out when it is complete. */
+  readonly whole?: boolean;
+}
+
 /** A question on its way to a model. */
 interface Asked {
   readonly target: Target;
@@ -30,13 +37,14 @@ interface Asked {
   readonly answer: AsyncIterable<Part>;
 }
 
-function ask(message: capstan.llm.v1.ChatRequest, x: Exchange, use: PromptUse): Asked {
+function ask(message: capstan.llm.v1.ChatRequest, x: Exchange, { prompt, whole }: Use): Asked {
   const { plane, settings } = x.parts;
   const named = message.model === "" ? undefined : checkModelName(message.model);
   const target = targetOf(plane, chooseName(plane, named, settings.default_model), undefined);
-  const request = readChatRequest(message, use, x.header("x-session-id"));
+  const request = readChatRequest(message, prompt, x.header("x-session-id"));
   const scope = x.open(timeLimitOf(message));
-  return { target, scope, answer: plane.chat(target.name, undefined, request, scope) };
+  const call = whole ? { ...scope, whole } : scope;
+  return { target, scope, answer: plane.chat(target.name, undefined, request, call) };
 }
 
 function stopwatch(): () => number {
@@ -46,7 +54,7 @@ function stopwatch(): () => number {
 
 async function complete(message: capstan.llm.v1.ChatRequest, x: Exchange) {
   const elapsedMs = stopwatch();
-  const { target, scope, answer } = ask(message, x, "message");
+  const { target, scope, answer } = ask(message, x, { prompt: "message", whole: true });
   const completion = await foldParts(answer);
   return {
     id: x.requestId,
@@ -57,12 +65,12 @@ async function complete(message: capstan.llm.v1.ChatRequest, x: Exchange) {
   };
 }
 
-function addStream(server: Server, parts: GrpcParts, method: StreamMethod, use: PromptUse): void {
+function addStream(server: Server, parts: GrpcParts, method: StreamMethod, prompt: PromptUse): void {
   addServerStream(server, method, async (stream) => {
     const exchange = new Exchange(stream, method.path, parts);
     try {
       await exchange.admit();
-      await sendChunks(stream, exchange, method, use);
+      await sendChunks(stream, exchange, method, prompt);
       stream.end();
     } catch (error) {
       const status = statusOf(exchange, error);
@@ -74,9 +82,9 @@ function addStream(server: Server, parts: GrpcParts, method: StreamMethod, use: 
 }
 
 /** Resolves when the last chunk is on its way. Leaving the loop ends the model's work. */
-async function sendChunks(stream: OutgoingStream, x: Exchange, method: StreamMethod, use: PromptUse) {
+async function sendChunks(stream: OutgoingStream, x: Exchange, method: StreamMethod, prompt: PromptUse) {
   const chunks = new Chunks(x.requestId, stopwatch());
-  const { target, scope, answer } = ask(decodeRequest(method, stream.request), x, use);
+  const { target, scope, answer } = ask(decodeRequest(method, stream.request), x, { prompt });
   const outlet = new Outlet(stream, scope.signal);
   let begun = false;
   for await (const part of answer) {

@@ -19,22 +19,35 @@ export function addModelMethods(server: Server, parts: GrpcParts): void {
   addUnary(server, parts, service.ServerReady, () => ({ ready: !parts.stopping() && plane.serverReady() }));
   addUnary(server, parts, service.ServerMetadata, () => plane.serverMetadata());
   addUnary(server, parts, service.ModelReady, (asked, x) => ({ ready: modelReady(asked, x) }));
-  addUnary(server, parts, service.ModelMetadata, ({ name, version }) =>
-    metadataMessage(plane.modelMetadata(checkModelName(name, "model"), version || undefined)),
+  addUnary(server, parts, service.ModelMetadata, (asked, x) =>
+    metadataMessage(plane.modelMetadata(modelOf(asked, x), asked.version || undefined)),
   );
-  addUnary(server, parts, service.ModelConfig, ({ name, version }) => ({
-    config: configMessage(plane.modelConfig(checkModelName(name, "model"), version || undefined)),
+  addUnary(server, parts, service.ModelConfig, (asked, x) => ({
+    config: configMessage(plane.modelConfig(modelOf(asked, x), asked.version || undefined)),
   }));
-  addUnary(server, parts, service.ModelStatistics, ({ name, version }) => ({
-    modelStats: plane.statistics(name || undefined, version || undefined).map(statisticsMessage),
-  }));
+  addUnary(server, parts, service.ModelStatistics, (asked, x) => ({ modelStats: statistics(asked, x) }));
   addUnary(server, parts, service.ModelInfer, infer);
 }
 
+/** The model that a request names. @throws CapstanError INVALID_ARGUMENT, PERMISSION_DENIED */
+function modelOf({ name }: { readonly name: string }, { parts, principal }: Exchange): string {
+  const model = checkModelName(name, "model");
+  parts.access?.checkModel(principal, model);
+  return model;
+}
+
+/** Of one model, or of those that the caller may use. */
+function statistics({ name, version }: inference.ModelStatisticsRequest, x: Exchange) {
+  const { plane, access } = x.parts;
+  if (name !== "") access?.checkModel(x.principal, name);
+  const models = plane.statistics(name || undefined, version || undefined);
+  return models.filter((model) => access?.allows(x.principal, model.name) ?? true).map(statisticsMessage);
+}
+
 /** An unknown model is not ready, and no error (V2 gRPC). */
-function modelReady({ name, version }: inference.ModelReadyRequest, x: Exchange): boolean {
+function modelReady(asked: inference.ModelReadyRequest, x: Exchange): boolean {
   try {
-    return x.parts.plane.modelReady(checkModelName(name, "model"), version || undefined);
+    return x.parts.plane.modelReady(modelOf(asked, x), asked.version || undefined);
   } catch (error) {
     if (toCapstanError(error).code === "NOT_FOUND") return false;
     throw error;

@@ -4,11 +4,11 @@ import {
   type ServerMethodDefinition,
   status,
 } from "@grpc/grpc-js";
-import type { GrpcMetrics, RpcLabels } from "../telemetry/grpc-metrics.ts";
+import type { GrpcMetrics, RpcLabels, RpcSeries } from "../telemetry/grpc-metrics.ts";
 
-type InnermostCall = Parameters<ServerInterceptor>[1];
-type AnyMethod = ServerMethodDefinition<unknown, unknown>;
-type PartialStatus = Parameters<InnermostCall["sendStatus"]>[0];
+export type InnermostCall = Parameters<ServerInterceptor>[1];
+export type AnyMethod = ServerMethodDefinition<unknown, unknown>;
+export type PartialStatus = Parameters<InnermostCall["sendStatus"]>[0];
 
 /**
  * Counts and times every call, and corrects the statuses that grpc-js gives by itself. It takes the place of
@@ -16,8 +16,9 @@ type PartialStatus = Parameters<InnermostCall["sendStatus"]>[0];
  * compression) do not pass through a wrapper.
  */
 export function observe(metrics: GrpcMetrics): ServerInterceptor {
+  const known = new Map<string, RpcSeries>();
   return (method, call) => {
-    const rpc = labelsOf(method);
+    const series = seriesOf(method, known, metrics);
     const started = performance.now();
     let code: number | undefined;
     replace(call, "sendStatus", (send) => (given: PartialStatus) => {
@@ -26,10 +27,10 @@ export function observe(metrics: GrpcMetrics): ServerInterceptor {
       send(corrected);
     });
     replace(call, "start", (start) => (listener: Parameters<InnermostCall["start"]>[0]) => {
-      metrics.started(rpc);
+      series.started();
       const onCancel = listener.onCancel.bind(listener);
       listener.onCancel = () => {
-        metrics.handled(rpc, status[code ?? status.CANCELLED]!, (performance.now() - started) / 1000);
+        series.handled(status[code ?? status.CANCELLED]!, (performance.now() - started) / 1000);
         onCancel();
       };
       start(listener);
@@ -38,7 +39,8 @@ export function observe(metrics: GrpcMetrics): ServerInterceptor {
   };
 }
 
-function replace<K extends "start" | "sendStatus">(
+/** Puts another function in the place of a call's own. */
+export function replace<K extends "start" | "sendStatus">(
   call: InnermostCall,
   name: K,
   replacement: (original: InnermostCall[K]) => InnermostCall[K],
@@ -46,19 +48,21 @@ function replace<K extends "start" | "sendStatus">(
   call[name] = replacement(call[name].bind(call) as InnermostCall[K]);
 }
 
-const labels = new Map<string, RpcLabels>();
-
 /** Methods are few and known: unknown ones are refused before they come here. */
-function labelsOf({ path, requestStream, responseStream }: AnyMethod): RpcLabels {
-  let found = labels.get(path);
-  if (found === undefined) {
-    const [, service = "", name = ""] = path.split("/");
-    const kind = requestStream ? (responseStream ? "BIDI_STREAM" : "CLIENT_STREAM") : undefined;
-    const type = kind ?? (responseStream ? "SERVER_STREAM" : "UNARY");
-    found = { grpc_type: type, grpc_service: service, grpc_method: name };
-    labels.set(path, found);
+function seriesOf(method: AnyMethod, known: Map<string, RpcSeries>, metrics: GrpcMetrics): RpcSeries {
+  let series = known.get(method.path);
+  if (series === undefined) {
+    series = metrics.method(labelsOf(method));
+    known.set(method.path, series);
   }
-  return found;
+  return series;
+}
+
+function labelsOf({ path, requestStream, responseStream }: AnyMethod): RpcLabels {
+  const [, service = "", name = ""] = path.split("/");
+  const kind = requestStream ? (responseStream ? "BIDI_STREAM" : "CLIENT_STREAM") : undefined;
+  const type = kind ?? (responseStream ? "SERVER_STREAM" : "UNARY");
+  return { grpc_type: type, grpc_service: service, grpc_method: name };
 }
 
 /** What grpc-js calls INTERNAL although the caller sent it. */

@@ -4,6 +4,7 @@ import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import type { LogControl } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 
 /** What the gRPC services are made of. */
 export interface GrpcParts {
@@ -12,6 +13,8 @@ export interface GrpcParts {
   readonly access?: Access | undefined;
   readonly repository: RepositoryControl;
   readonly metrics: Metrics;
+  /** Absent: nobody asked for traces. */
+  readonly tracing?: Tracing | undefined;
   readonly settings: ServerSettings;
   readonly log: Log;
   readonly logControl: LogControl;

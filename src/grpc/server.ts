@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import type { ServerSettings } from "../settings/server.ts";
-import { GrpcMetrics } from "../telemetry/grpc-metrics.ts";
 import { addHealth } from "./health.ts";
 import { addLanguageModelMethods } from "./llm.ts";
 import { addSettingsMethods } from "./log-settings.ts";
@@ -13,6 +12,7 @@ import { addReflection } from "./reflection.ts";
 import { addRefusals } from "./refusals.ts";
 import { addRepositoryMethods } from "./repository.ts";
 import { addStreamInfer } from "./stream-infer.ts";
+import { traceCalls } from "./trace.ts";
 
 export interface Address {
   readonly host: string;
@@ -55,7 +55,7 @@ export async function listenGrpc(parts: GrpcParts, address: Address): Promise<Gr
   return { ...bound, close };
 }
 
-function serverOptions({ settings, metrics }: GrpcParts): ServerOptions {
+function serverOptions({ settings, metrics, tracing }: GrpcParts): ServerOptions {
   return {
     "grpc.max_receive_message_length": settings.grpc_max_message_length,
     "grpc.max_send_message_length": settings.grpc_max_message_length,
@@ -63,7 +63,8 @@ function serverOptions({ settings, metrics }: GrpcParts): ServerOptions {
     "grpc.keepalive_timeout_ms": settings.grpc_keepalive_timeout,
     // Nothing reads channelz here, and its counting costs on every message.
     "grpc.enable_channelz": 0,
-    interceptors: [observe(new GrpcMetrics(metrics.registry))],
+    // The first is the innermost: it sees the status that goes out.
+    interceptors: [...(tracing ? [traceCalls(tracing)] : []), observe(metrics.grpc)],
   };
 }
 

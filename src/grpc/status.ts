@@ -1,5 +1,6 @@
 import { Metadata, type StatusObject } from "@grpc/grpc-js";
-import { type CapstanError, ERROR_TABLE, toCapstanError } from "../contracts/index.ts";
+import { type CapstanError, ERROR_TABLE, type TraceSpan, toCapstanError } from "../contracts/index.ts";
+import { traceFields } from "../telemetry/trace-context.ts";
 import type { GrpcParts } from "./parts.ts";
 
 /** Longer details would not fit into the 8 KiB of metadata that clients accept by default. */
@@ -10,6 +11,7 @@ export interface Failed {
   readonly requestId: string;
   readonly path: string;
   readonly parts: GrpcParts;
+  readonly span?: TraceSpan | undefined;
   /** Of the answer beside its status. */
   readonly noted?: Readonly<Record<string, string>>;
 }
@@ -18,7 +20,9 @@ export interface Failed {
 export function report(failed: Failed, thrown: unknown): { error: CapstanError; message: string } {
   const error = toCapstanError(thrown);
   const { log } = failed.parts;
-  const fields = { request_id: failed.requestId, route: failed.path, code: error.code };
+  failed.span?.set({ "error.type": error.code });
+  const ids = { request_id: failed.requestId, ...traceFields(failed.span) };
+  const fields = { ...ids, route: failed.path, code: error.code };
   if (error.code === "INTERNAL") log.error({ ...fields, err: error.cause ?? error }, error.message);
   else log.debug(fields, error.message);
   return { error, message: shownMessage(failed, error) };
@@ -30,12 +34,13 @@ function shownMessage({ requestId, parts }: Failed, error: CapstanError): string
   return `Internal error; the server's log has it under request id ${requestId}`;
 }
 
-/** The status that ends a call. Retryable refusals say when to come back (gRPC's retry push-back). */
+/** The status that ends a call. Retryable refusals say when to come back (gRPC's retry push-back, and HTTP's header). */
 export function statusOf(failed: Failed, thrown: unknown): StatusObject {
   const { error, message } = report(failed, thrown);
   const metadata = answerMetadata(failed);
   if (error.retryAfterMs !== undefined) {
     metadata.set("grpc-retry-pushback-ms", String(Math.max(0, Math.ceil(error.retryAfterMs))));
+    metadata.set("retry-after", String(Math.max(0, Math.ceil(error.retryAfterMs / 1000))));
   }
   return { code: ERROR_TABLE[error.code].grpc, details: fitting(message), metadata };
 }

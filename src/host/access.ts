@@ -12,6 +12,8 @@ export interface Access {
   authenticate(credential: string | undefined): Promise<Principal>;
   /** Whether a caller's role has a model; without a principal the route is open, and has all. */
   allows(principal: Principal | undefined, model: string): boolean;
+  /** @throws CapstanError PERMISSION_DENIED for a model that the caller's role does not have. */
+  checkModel(principal: Principal | undefined, model: string): void;
   /** Work under way for a caller: `cancel` is called when its key is revoked. Returns the end of the work. */
   hold(principal: Principal, cancel: (reason: string) => void): () => void;
 }

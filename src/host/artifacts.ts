@@ -78,10 +78,15 @@ export interface Found {
   readonly located: Located;
 }
 
-/**
- * Absolute path of the files, on local disk: in place where they are local, else in the cache, where they are held until
- * `stack` is disposed.
- */
+/** Files on local disk. */
+export interface Materialised {
+  /** Absolute path. */
+  readonly path: string;
+  /** SHA-256 of the files and their names; absent for those that are read in place. */
+  readonly digest?: string;
+}
+
+/** In place where the files are local, else in the cache, where they are held until `stack` is disposed. */
 export async function materialise(
   { uri, key, located }: Found,
   cache: ArtifactCache,
@@ -89,15 +94,14 @@ export async function materialise(
   host: Host,
   stack: AsyncDisposableStack,
   call: Call,
-): Promise<string> {
-  if (located.path !== undefined) return located.path;
+): Promise<Materialised> {
+  if (located.path !== undefined) return { path: located.path };
   const artifact = await cache.acquire(key, located, async (directory) => {
     await using closing = new AsyncDisposableStack();
     const resolver = await openResolver(uri, options, host, closing);
     await resolver.fetch(located, directory, call);
   });
-  stack.use(artifact);
-  return artifact.path;
+  return stack.use(artifact);
 }
 
 /** Absolute path of an artifact that a resolver finds on this machine. */

@@ -6,7 +6,9 @@ import {
   type Log,
   type Parameters,
   type Principal,
+  type TraceSpan,
 } from "../contracts/index.ts";
+import { forwardedTrace, traceFields } from "../telemetry/trace-context.ts";
 
 export interface CallOptions {
   readonly requestId: string;
@@ -18,6 +20,8 @@ export interface CallOptions {
   /** The transport's own deadline, in milliseconds from now. */
   readonly timeoutMs?: number | undefined;
   readonly principal?: Principal;
+  /** Absent: the trace that the headers name, which goes on to other servers as it came. */
+  readonly trace?: TraceSpan | undefined;
 }
 
 /** A {@link Call} and the two ends it can come to. */
@@ -64,6 +68,7 @@ class RequestCall implements CallScope {
   readonly priority: number | undefined;
   readonly principal: Principal | undefined;
   readonly deadline: number | undefined;
+  readonly trace: TraceSpan | undefined;
   readonly record: CallRecord = {};
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
@@ -71,7 +76,8 @@ class RequestCall implements CallScope {
   constructor(options: CallOptions) {
     this.requestId = options.requestId;
     this.signal = this.#controller.signal;
-    this.log = new RequestLog(options.log, options.requestId);
+    this.trace = options.trace ?? (options.header && forwardedTrace(options.header));
+    this.log = new RequestLog(options.log, options.requestId, this.trace);
     this.priority = positive(options.parameters?.priority) ?? positive(options.header?.("x-priority"));
     this.principal = options.principal;
     const timeoutMs = shortestTimeout(options);
@@ -91,14 +97,16 @@ class RequestCall implements CallScope {
   }
 }
 
-/** Every line says which request it is of. */
+/** Every line says which request it is of, and which trace. */
 class RequestLog implements Log {
   readonly #log: Log;
   readonly #id: string;
+  readonly #trace: TraceSpan | undefined;
 
-  constructor(log: Log, id: string) {
+  constructor(log: Log, id: string, trace: TraceSpan | undefined) {
     this.#log = log;
     this.#id = id;
+    this.#trace = trace;
   }
 
   debug(fields: object, message: string): void {
@@ -118,7 +126,7 @@ class RequestLog implements Log {
   }
 
   #named(fields: object): object {
-    return { request_id: this.#id, ...fields };
+    return { request_id: this.#id, ...traceFields(this.#trace), ...fields };
   }
 }
 

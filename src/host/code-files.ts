@@ -2,9 +2,12 @@ import { glob, readFile, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 
 /** What decides how a model's code runs, besides its package.json. */
-const CODE_FILES = "**/{tsconfig.json,*.{ts,mts,cts,js,mjs,cjs}}";
+const CODE_FILES = "**/{tsconfig*.json,*.{ts,tsx,mts,cts,js,jsx,mjs,cjs}}";
 /** Where an import may lie that leaves out its ending, or writes `.js` for `.ts`. */
-const ENDINGS = ["", ".ts", ".mts", ".cts", ".js", ".mjs", ".cjs", ".json", "/index.ts", "/index.js"];
+const ENDINGS = [
+  ...["", ".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".json"],
+  ...["/index.ts", "/index.tsx", "/index.js"],
+];
 const SPECIFIER = /\b(?:from|import|require)\s*\(?\s*["'](\.\.?\/[^"'\n]+)["']/g;
 
 /**

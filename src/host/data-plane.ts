@@ -14,6 +14,7 @@ import { answers, execute } from "./execution.ts";
 import type { Generation } from "./generation.ts";
 import { whenRead } from "./held-response.ts";
 import { describeConfig, describeModel } from "./metadata.ts";
+import { beginModelSpan, leftBecause, type ModelOperation, withSpan } from "./model-span.ts";
 import type { ModelRegistry } from "./registry.ts";
 import type {
   DataPlane,
@@ -31,6 +32,16 @@ export interface DataPlaneParts {
   readonly ready: () => boolean;
 }
 
+/** Work that a generation is wanted for. */
+interface Asked {
+  readonly model: string;
+  readonly version: string | undefined;
+  readonly call: Call;
+  readonly session?: string | undefined;
+  /** Absent: it is part of a span that there is already. */
+  readonly operation?: ModelOperation;
+}
+
 /** The one way to a model: every transport ends here. Each request holds the generation that answers it. */
 export class ModelDataPlane implements DataPlane {
   readonly #parts: DataPlaneParts;
@@ -45,8 +56,8 @@ export class ModelDataPlane implements DataPlane {
     request: InferRequest,
     call: Call,
   ): Promise<ModelResponse> {
-    const run = (generation: Generation) => execute(generation, request, call);
-    return this.#work(model, version, call, run, sessionOf(request));
+    const asked: Asked = { model, version, call, session: sessionOf(request), operation: "infer" };
+    return this.#work(asked, (generation, own) => execute(generation, request, own));
   }
 
   async *inferStream(
@@ -56,8 +67,8 @@ export class ModelDataPlane implements DataPlane {
     call: Call,
   ): AsyncGenerator<ModelResponse> {
     if (this.streams(model, version)) {
-      const run = (generation: Generation) => answers(generation, request, call);
-      yield* this.#stream(model, version, call, run, sessionOf(request));
+      const asked: Asked = { model, version, call, session: sessionOf(request), operation: "infer" };
+      yield* this.#stream(asked, (generation, own) => answers(generation, request, own));
     } else yield await this.infer(model, version, request, call);
   }
 
@@ -66,33 +77,36 @@ export class ModelDataPlane implements DataPlane {
   }
 
   chat(model: string, version: string | undefined, request: ChatRequest, call: Call): AsyncGenerator<Part> {
-    const run = (generation: Generation) => answerOf(languageModel(generation), request, call);
-    return this.#stream(model, version, call, run, request.session);
+    const operation = request.prompt === undefined ? "chat" : "text_completion";
+    const asked: Asked = { model, version, call, session: request.session, operation };
+    return this.#stream(asked, (generation, own) => answerOf(languageModel(generation), request, own));
   }
 
   embed(model: string, version: string | undefined, texts: readonly string[], call: Call) {
-    return this.#capability(model, version, call, "does not make embeddings", (llm) => {
-      return llm.embed?.(texts, call);
-    });
+    const asked: Asked = { model, version, call, operation: "embeddings" };
+    return this.#capability(asked, "does not make embeddings", (llm, own) => llm.embed?.(texts, own));
   }
 
   tokenize(model: string, version: string | undefined, text: string, call: Call) {
-    return this.#capability(model, version, call, "does not tell its tokens", (llm) => {
-      return llm.tokenize?.(text, call);
-    });
+    const asked: Asked = { model, version, call, operation: "tokenize" };
+    return this.#capability(asked, "does not tell its tokens", (llm, own) => llm.tokenize?.(text, own));
   }
 
   /** The generation is held until the response's body was read, or given up. */
   async passthrough(model: string, version: string | undefined, route: string, body: unknown, call: Call) {
     const held = this.#parts.registry.find(model, version, callerOf(call)).acquire();
+    const span = beginModelSpan(call, "passthrough", held);
+    const asked: Asked = { model, version, call: withSpan(call, span) };
     const lack = `has no upstream that serves ${route}`;
-    try {
-      const response = await this.#capability(model, version, call, lack, (llm) => {
-        return llm.passthrough?.(route, body, call);
-      });
-      return whenRead(response, () => held.release());
-    } catch (error) {
+    const end = (failure: unknown) => {
       held.release();
+      span?.end(failure);
+    };
+    try {
+      const response = await this.#capability(asked, lack, (llm, own) => llm.passthrough?.(route, body, own));
+      return whenRead(response, (whole) => end(whole ? undefined : (leftBecause(call) ?? "CANCELLED")));
+    } catch (error) {
+      end(error);
       throw error;
     }
   }
@@ -109,7 +123,8 @@ export class ModelDataPlane implements DataPlane {
     const llm = generation?.runtime.llm;
     if (generation === undefined || llm === undefined) return undefined;
     const { version } = generation.spec;
-    return { name, version, ...(llm.inputs && { inputs: llm.inputs }) };
+    const { inputs, passthrough } = llm;
+    return { name, version, ...(inputs && { inputs }), ...(passthrough && { upstream: true }) };
   }
 
   signature(model: string, version: string | undefined): readonly TensorSpec[] | undefined {
@@ -150,37 +165,33 @@ export class ModelDataPlane implements DataPlane {
 
   /** Uses what a language model may or may not be able to do. */
   #capability<T>(
-    model: string,
-    version: string | undefined,
-    call: Call,
+    asked: Asked,
     lack: string,
-    use: (llm: CapLLM) => Promise<T> | undefined,
+    use: (llm: CapLLM, call: Call) => Promise<T> | undefined,
   ): Promise<T> {
-    return this.#work(model, version, call, (generation) => {
-      const result = use(languageModel(generation));
-      if (result === undefined) throw new CapstanError("UNSUPPORTED", `Model '${model}' ${lack}`);
+    return this.#work(asked, (generation, own) => {
+      const result = use(languageModel(generation), own);
+      if (result === undefined) throw new CapstanError("UNSUPPORTED", `Model '${asked.model}' ${lack}`);
       return result;
     });
   }
 
   /** Holds a generation, and a place in it, while one answer is made; counts what came of it. */
-  async #work<T>(
-    model: string,
-    version: string | undefined,
-    call: Call,
-    run: (generation: Generation) => Promise<T>,
-    session?: string,
-  ): Promise<T> {
-    const generation = this.#parts.registry.find(model, version, session ?? callerOf(call)).acquire();
+  async #work<T>(asked: Asked, run: (generation: Generation, own: Call) => Promise<T>): Promise<T> {
+    const { call } = asked;
+    const generation = this.#acquire(asked);
+    const span = asked.operation && beginModelSpan(call, asked.operation, generation);
+    const own = withSpan(call, span);
     const started = performance.now();
-    noteModel(call, generation);
     let admitted = false;
     try {
-      if (generation.admission) admitted = await admit(generation, generation.admission, call);
-      const result = await run(generation);
+      if (generation.admission) admitted = await admit(generation, generation.admission, own);
+      const result = await run(generation, own);
       this.#succeeded(generation, started);
+      span?.end();
       return result;
     } catch (error) {
+      span?.end(error);
       throw this.#failed(generation, started, error);
     } finally {
       if (admitted) generation.admission!.leave(call);
@@ -190,26 +201,35 @@ export class ModelDataPlane implements DataPlane {
 
   /** As {@link #work}, for answers that come in parts; leaving early lets go as well. */
   async *#stream<T>(
-    model: string,
-    version: string | undefined,
-    call: Call,
-    run: (generation: Generation) => AsyncIterable<T>,
-    session?: string,
+    asked: Asked,
+    run: (generation: Generation, own: Call) => AsyncIterable<T>,
   ): AsyncGenerator<T> {
-    const generation = this.#parts.registry.find(model, version, session ?? callerOf(call)).acquire();
+    const { call } = asked;
+    const generation = this.#acquire(asked);
+    const span = asked.operation && beginModelSpan(call, asked.operation, generation);
+    const own = withSpan(call, span);
     const started = performance.now();
-    noteModel(call, generation);
     let admitted = false;
     try {
-      if (generation.admission) admitted = await admit(generation, generation.admission, call);
-      yield* run(generation);
+      if (generation.admission) admitted = await admit(generation, generation.admission, own);
+      yield* run(generation, own);
       this.#succeeded(generation, started);
+      span?.end();
     } catch (error) {
+      span?.end(error);
       throw this.#failed(generation, started, error);
     } finally {
+      span?.end(leftBecause(call));
       if (admitted) generation.admission!.leave(call);
       generation.release();
     }
+  }
+
+  /** The generation that answers, held until it is released. */
+  #acquire({ model, version, call, session }: Asked): Generation {
+    const generation = this.#parts.registry.find(model, version, session ?? callerOf(call)).acquire();
+    noteModel(call, generation);
+    return generation;
   }
 
   #selected(model: string | undefined, version: string | undefined): Generation[] {
@@ -260,6 +280,8 @@ async function* wholeAnswer(llm: CapLLM, request: ChatRequest, call: Call): Asyn
 async function admit(generation: Generation, admission: Admission, call: Call): Promise<true> {
   const arrived = performance.now();
   await admission.enter(call);
-  generation.statistics.queued(performance.now() - arrived);
+  const waited = performance.now() - arrived;
+  generation.statistics.queued(waited);
+  call.trace?.event("capstan.admitted", { "capstan.queue.wait_ms": waited });
   return true;
 }

@@ -19,6 +19,10 @@ export interface GenerationParts {
   readonly batcher?: Batcher<InferRequest, InferResponse> | undefined;
   /** Absent: answers are not kept. */
   readonly cache?: ResponseCache | undefined;
+  /** Size of the model's files; absent where it has none here. */
+  readonly artifactBytes?: number | undefined;
+  /** SHA-256 of the fetched files; absent where none were fetched. */
+  readonly digest?: string | undefined;
   /** What else goes when the generation does, such as fetched files. */
   readonly resources: AsyncDisposableStack;
 }
@@ -41,6 +45,8 @@ export class Generation {
   readonly admission: Admission | undefined;
   readonly batcher: Batcher<InferRequest, InferResponse> | undefined;
   readonly cache: ResponseCache | undefined;
+  readonly artifactBytes: number | undefined;
+  readonly digest: string | undefined;
   readonly #resources: AsyncDisposableStack;
   #leases = 0;
   #idle: (() => void) | undefined;
@@ -55,6 +61,8 @@ export class Generation {
     this.admission = parts.admission;
     this.batcher = parts.batcher;
     this.cache = parts.cache;
+    this.artifactBytes = parts.artifactBytes;
+    this.digest = parts.digest;
     this.#resources = parts.resources;
   }
 

@@ -7,16 +7,18 @@ import {
 } from "../contracts/index.ts";
 import type { ModelSettings } from "../settings/model.ts";
 import { Admission } from "./admission.ts";
-import { absoluteUri, materialise, pathOf } from "./artifacts.ts";
+import { artifactSize } from "./artifact-size.ts";
+import { absoluteUri, type Materialised, materialise, pathOf } from "./artifacts.ts";
 import { inferenceBatcher } from "./batching/inference.ts";
 import type { ArtifactCache } from "./cache/artifact-cache.ts";
 import { Generation } from "./generation.ts";
 import type { Placement } from "./isolation/placement.ts";
+import { localPath } from "./local-path.ts";
 import type { RememberingModel } from "./memory/memories.ts";
 import type { ModelGraph } from "./model-graph.ts";
 import { splitExtra } from "./options.ts";
 import { applyOverride } from "./override.ts";
-import { type LanguageModelLayer, PluginHost } from "./plugin-host.ts";
+import { type LanguageModelLayer, type LayeredModel, PluginHost } from "./plugin-host.ts";
 import { loadPlugin } from "./plugins.ts";
 import type { ModelRegistry } from "./registry.ts";
 import type { Candidate } from "./repository.ts";
@@ -79,13 +81,12 @@ export class Loader {
     resources: AsyncDisposableStack,
     call: Call,
   ): Promise<Generation> {
-    const { name, version } = candidate;
     const { memory } = settings.parameters.extra;
     if (memory !== undefined)
-      await this.#parts.checkMemory?.({ name, memory }, candidate.folder, candidate.file);
+      await this.#parts.checkMemory?.({ name: candidate.name, memory }, candidate.folder, candidate.file);
     const host = new PluginHost({
       folder: candidate.folder,
-      model: { name, version, extra: settings.parameters.extra, maxBatchSize: settings.max_batch_size },
+      model: layeredOf(candidate, settings),
       layers: this.#parts.layers ?? [],
       graph: this.#parts.graph,
       plane: this.#parts.plane,
@@ -95,10 +96,11 @@ export class Loader {
     });
     const { source, options, admission: limits } = splitExtra(settings.parameters.extra);
     const described = describe(candidate, settings);
-    const spec =
+    const files =
       plugin.uri === "address"
-        ? described
-        : await this.#withArtifact(described, candidate, source, host, resources, call);
+        ? undefined
+        : await this.#files(described, candidate, source, host, resources, call);
+    const spec = files === undefined ? described : { ...described, artifact: files.path };
     const place = `${candidate.file}: parameters.extra`;
     const implementation = { name: settings.implementation, plugin, options, place };
     const warmUp = {
@@ -109,33 +111,47 @@ export class Loader {
     };
     const runtime = resources.use(await loadWarm(warmUp, call));
     call.signal.throwIfAborted();
-    const { located, sourceKey, decided } = candidate;
-    if (located !== undefined && !decided) await this.#parts.artifacts.remember(sourceKey!, located);
+    await this.#remember(candidate);
     const statistics = this.#parts.registry.statistics(spec.name, spec.version);
     const raw = candidate.raw ?? {};
     const admission = limits && new Admission(limits);
     const batcher = inferenceBatcher(runtime, settings, statistics);
     const cache = settings.cache_enabled && runtime.llm === undefined ? this.#parts.cache : undefined;
-    const parts = { spec, settings, raw, runtime, statistics, admission, batcher, cache };
-    return new Generation({ ...parts, resources });
+    const artifactBytes = spec.artifact === undefined ? undefined : await artifactSize(spec.artifact);
+    const parts = { spec, settings, raw, runtime, statistics, admission, batcher, cache, artifactBytes };
+    return new Generation({ ...parts, digest: files?.digest, resources });
   }
 
-  async #withArtifact(
+  /** What a rollback comes back to. A pin is a person's choice, and no step of the registry. */
+  async #remember({ located, sourceKey, decided }: Candidate): Promise<void> {
+    if (located === undefined) return;
+    if (decided === undefined) await this.#parts.artifacts.remember(sourceKey!, located);
+    if (decided === "rollback") await this.#parts.artifacts.returned(sourceKey!, located);
+  }
+
+  /** Undefined for a model without a uri. */
+  async #files(
     spec: ModelSpec,
     { located, sourceKey }: Candidate,
     source: unknown,
     host: PluginHost,
     resources: AsyncDisposableStack,
     call: Call,
-  ): Promise<ModelSpec> {
-    if (spec.uri === undefined) return spec;
+  ): Promise<Materialised | undefined> {
+    if (spec.uri === undefined) return undefined;
     const uri = absoluteUri(spec.uri, spec.folder);
-    if (located === undefined) return { ...spec, artifact: await pathOf(uri, source, call) };
+    if (located === undefined) return { path: await pathOf(uri, source, call) };
     const found = { uri, key: sourceKey!, located };
-    const artifact = await materialise(found, this.#parts.artifacts, source, host, resources, call);
-    await host.fetched(artifact);
-    return { ...spec, artifact };
+    const files = await materialise(found, this.#parts.artifacts, source, host, resources, call);
+    if (localPath(spec.uri, spec.folder) === undefined) await host.fetched(files.path);
+    return files;
   }
+}
+
+function layeredOf({ name, version, located }: Candidate, settings: ModelSettings): LayeredModel {
+  const { uri, extra } = settings.parameters;
+  const artifact = located?.revision ?? uri;
+  return { name, version, artifact, extra, maxBatchSize: settings.max_batch_size };
 }
 
 function describe({ name, version, folder }: Candidate, settings: ModelSettings): ModelSpec {

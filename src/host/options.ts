@@ -80,8 +80,8 @@ export function parseOptions<O>(
 ): O {
   const result = schema.safeParse(value ?? {});
   if (result.success) return result.data;
-  const faults = optionFindings(schema, value).map(
-    ({ path, message }) => `${keyText(path) || "options"}: ${message}`,
+  const faults = optionFindings(schema, value).map(({ path, message }) =>
+    path.length === 0 ? message : `${keyText(path)}: ${message}`,
   );
   throw new CapstanError(code, `${where}: ${faults.join("; ")}`);
 }

@@ -34,6 +34,8 @@ export type LanguageModelLayer = (llm: CapLLM, model: LayeredModel) => CapLLM;
 export interface LayeredModel {
   readonly name: string;
   readonly version: string;
+  /** The revision of what a resolver brought, else the uri as the settings have it. */
+  readonly artifact?: string | undefined;
   readonly extra: ModelSettings["parameters"]["extra"];
   readonly maxBatchSize: number;
 }

@@ -11,6 +11,7 @@ import {
 } from "../contracts/index.ts";
 import { hint } from "../settings/nearest.ts";
 import { builtInFiles, hookPluginImports, type PluginKind, packageFile } from "./plugin-files.ts";
+import { importKept, keptHasChanged } from "./user-code/kept-module.ts";
 
 export type { PluginKind } from "./plugin-files.ts";
 
@@ -46,7 +47,7 @@ export async function builtInNames(kind: PluginKind): Promise<string[]> {
 
 /**
  * A plugin by name: one of ours, else a `./file.ts` in the model's folder, else an npm package looked for
- * from there. It is imported on first use and kept.
+ * from there. It is imported on first use and kept; a file is imported again when it, or one that it imports, has changed.
  * @throws CapstanError LOAD_FAILED when there is none, or it is not a plugin of that kind, or it does not load.
  */
 export async function loadPlugin<K extends PluginKind>(
@@ -58,8 +59,9 @@ export async function loadPlugin<K extends PluginKind>(
   const builtIn = (await builtInFiles(kind)).get(name);
   const url = builtIn ?? (await externalFile(kind, name, fromFolder));
   const key = `${kind} ${url}`;
+  const isFile = builtIn === undefined && isFileName(name);
   let loading = cache.get(key);
-  if (loading === undefined) {
+  if (loading === undefined || (isFile && keptHasChanged(url))) {
     loading = importPlugin(kind, name, url, builtIn !== undefined);
     cache.set(key, loading);
     loading.catch(() => cache.delete(key));
@@ -67,10 +69,10 @@ export async function loadPlugin<K extends PluginKind>(
   return (await loading) as Plugins[K];
 }
 
-const IS_FILE = /^(\.{1,2}[\\/]|file:)/;
+const isFileName = (name: string) => /^(\.{1,2}[\\/]|file:)/.test(name) || isAbsolute(name);
 
 async function externalFile(kind: PluginKind, name: string, fromFolder: string): Promise<string> {
-  if (IS_FILE.test(name) || isAbsolute(name)) return moduleFile(kind, name, fromFolder);
+  if (isFileName(name)) return moduleFile(kind, name, fromFolder);
   try {
     return packageFile(name, fromFolder);
   } catch (cause) {
@@ -92,10 +94,11 @@ function moduleFile(kind: PluginKind, name: string, fromFolder: string): string 
 }
 
 async function importPlugin(kind: PluginKind, name: string, url: string, builtIn: boolean): Promise<unknown> {
-  if (!builtIn) hookPluginImports();
+  const isPackage = !builtIn && !isFileName(name);
+  if (isPackage) hookPluginImports();
   try {
-    const module = (await import(url)) as { readonly default?: unknown };
-    return checkedPlugin(kind, builtIn ? name : undefined, module.default, url);
+    const module = builtIn || isPackage ? await import(url) : await importKept(url);
+    return checkedPlugin(kind, builtIn ? name : undefined, (module as { default?: unknown }).default, url);
   } catch (cause) {
     throw isCapstanError(cause) ? cause : importFailure(kind, name, cause);
   }

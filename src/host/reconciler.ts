@@ -15,6 +15,8 @@ import { compareVersions } from "./versions.ts";
 
 /** How long a changed folder must stay the same before it is loaded. */
 const SETTLE_MS = 200;
+/** How often canaries are held against their limits, besides every scan. */
+const CANARY_WATCH_MS = 1000;
 
 export interface ReconcilerParts {
   scan(): Promise<readonly Candidate[]>;
@@ -47,7 +49,9 @@ export class Reconciler implements RepositoryControl {
   readonly #closing = new AbortController();
   #atStart: readonly Slot[] | undefined;
   #rescan: NodeJS.Timeout | undefined;
+  #canaryWatch: NodeJS.Timeout | undefined;
   readonly #canaries = new CanaryControl();
+  readonly #verdicts = pLimit(1);
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
@@ -62,13 +66,17 @@ export class Reconciler implements RepositoryControl {
     const slots = this.#slots.all();
     await Promise.all(slots.map((slot) => this.#advance(slot)));
     this.#atStart = slots;
+    if (this.#closing.signal.aborted) return;
+    this.#canaryWatch = setInterval(() => {
+      if (this.#beyond().length > 0) void this.reconcile().catch(this.#logScanFault);
+    }, CANARY_WATCH_MS).unref();
   }
 
   /** Looks at the folders again, and starts what has to be done; does not wait for loads. */
   async reconcile(): Promise<void> {
     if (this.#closing.signal.aborted) return;
     await this.#scan();
-    await this.#watchCanaries();
+    await this.#verdicts(() => this.#takeBack());
     for (const slot of this.#slots.all()) {
       if (slot.present && slot.changed && !slot.settle()) this.#rescanSoon();
       else void this.#advance(slot);
@@ -76,8 +84,8 @@ export class Reconciler implements RepositoryControl {
   }
 
   /** A canary beyond its limits is taken back, and not tried again until it is another revision. */
-  async #watchCanaries(): Promise<void> {
-    for (const { candidate, reason } of this.#canaries.beyond(this.#slots.all(), this.#parts.registry)) {
+  async #takeBack(): Promise<void> {
+    for (const { candidate, reason } of this.#beyond()) {
       const fields = { model: candidate.name, version: candidate.version };
       this.#parts.log.warn(fields, `canary taken back: ${reason}`);
       this.#parts.told.canaryStopped(candidate.name);
@@ -89,6 +97,8 @@ export class Reconciler implements RepositoryControl {
       await this.#scan();
     }
   }
+
+  #beyond = () => this.#canaries.beyond(this.#slots.all(), this.#parts.registry);
 
   /** What `readiness` asks for; a model that came or failed later never makes a server unready. */
   ready(): boolean {
@@ -185,6 +195,7 @@ export class Reconciler implements RepositoryControl {
   async close(): Promise<void> {
     this.#closing.abort(new CapstanError("CANCELLED", "The server is stopping"));
     clearTimeout(this.#rescan);
+    clearInterval(this.#canaryWatch);
     await Promise.all(this.#slots.all().map((slot) => slot.inTurn(() => this.#withdraw(slot))));
     await this.#retirements.settled();
   }
@@ -276,7 +287,7 @@ export class Reconciler implements RepositoryControl {
     // A fault of a registry or the network passes: it is tried again.
     const passes = failure.code === "UPSTREAM" || failure.code === "NOT_READY";
     slot.refusedFingerprint = passes ? undefined : fingerprint;
-    if (passes) slot.postpone();
+    if (passes) setTimeout(() => void this.#advance(slot), slot.postpone()).unref();
     const fields = {
       model: slot.name,
       version: slot.version,

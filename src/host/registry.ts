@@ -1,5 +1,6 @@
 import { CapstanError } from "../contracts/index.ts";
-import type { InferenceRow } from "../telemetry/metrics.ts";
+import type { LlmInfo } from "../telemetry/llm-metrics.ts";
+import type { InferenceRow, ServedRow } from "../telemetry/model-metrics.ts";
 import type { Generation } from "./generation.ts";
 import { type Canary, inShare } from "./sources/canary.ts";
 import { Statistics } from "./statistics.ts";
@@ -103,10 +104,32 @@ export class ModelRegistry {
 
   /** The counts of every model version, in the form metrics are made of. */
   inferenceRows(): InferenceRow[] {
-    return Array.from(this.#statistics, ([key, { counts, durations }]) => {
+    return Array.from(this.#statistics, ([key, statistics]) => {
       const [name, version] = JSON.parse(key) as [string, string];
-      return { name, version, ...counts, durations };
+      const { counts, durations, waits, batchSizes, batchQueues } = statistics;
+      return { name, version, ...counts, durations, waits, batchSizes, batchQueues };
     });
+  }
+
+  /** Every model version as it is now. */
+  servedRows(): ServedRow[] {
+    return Array.from(this.generations(), ({ spec, leases, admission, batcher, artifactBytes }) => ({
+      name: spec.name,
+      version: spec.version,
+      active: leases,
+      waiting: (admission?.waiting ?? 0) + (batcher?.waiting ?? 0),
+      artifactBytes,
+    }));
+  }
+
+  languageModelRows(): LlmInfo[] {
+    return [...this.generations()]
+      .filter(({ runtime }) => runtime.llm !== undefined)
+      .map(({ spec: { name, version }, settings }) => ({
+        name,
+        version,
+        implementation: settings.implementation,
+      }));
   }
 
   forgetStatistics(name: string, version: string): void {

@@ -16,8 +16,8 @@ import { CASES_FILE } from "./cases.ts";
 import { codeFiles } from "./code-files.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { type Folder, foldersBelow } from "./folders.ts";
-import { localPath, schemeOf } from "./local-path.ts";
-import { type Canary, namesAlias } from "./sources/canary.ts";
+import { pathInPlace, schemeOf } from "./local-path.ts";
+import { type Canary, namesAlias, withAlias } from "./sources/canary.ts";
 
 export const MODEL_FILE = "model-settings.json";
 
@@ -40,6 +40,8 @@ export interface Candidate {
   readonly error?: CapstanError;
   /** Changes when the settings or a local file of the artifact do. */
   readonly fingerprint: string;
+  /** The same without what a registry says; absent where no registry does. */
+  readonly folderFingerprint?: string;
   /** A person's decision to serve it or not; absent: none was made. */
   readonly wanted?: boolean;
   /** What its uri stands for, where a resolver brings the artifact. */
@@ -47,7 +49,7 @@ export interface Candidate {
   /** By what the cache knows its source. */
   readonly sourceKey?: string;
   /** A person chose this version; the source may say another. */
-  readonly decided?: boolean;
+  readonly decided?: "pin" | "rollback" | undefined;
   /** Shown beside it while it serves. */
   readonly note?: string | undefined;
   /** A second version that gets a share of the requests. */
@@ -197,11 +199,21 @@ function identityFindings({ name, parameters }: ModelSettings): Finding[] {
 }
 
 /** A canary is another alias of what the uri names. */
-function canaryFindings({ parameters: { uri, extra } }: ModelSettings): Finding[] {
-  if (extra.canary === undefined || (uri !== undefined && namesAlias(uri))) return [];
-  const what = uri === undefined ? "there is no parameters.uri, and it" : `parameters.uri "${uri}"`;
-  const message = `canary: ${what} names no alias; it must end in @ALIAS, such as "models:/iris@champion"`;
-  return [{ path: ["parameters", "extra", "canary"], message, severity: "error" }];
+function canaryFindings({ parameters: { uri, version, extra } }: ModelSettings): Finding[] {
+  if (extra.canary === undefined) return [];
+  const fault = canaryFault(uri, version, extra.canary.alias);
+  if (fault === undefined) return [];
+  return [{ path: ["parameters", "extra", "canary"], message: `canary: ${fault}`, severity: "error" }];
+}
+
+function canaryFault(uri: string | undefined, version: string | undefined, alias: string) {
+  if (uri === undefined || !namesAlias(uri)) {
+    const what = uri === undefined ? "there is no parameters.uri, and it" : `parameters.uri "${uri}"`;
+    return `${what} names no alias; it must end in @ALIAS, such as "models:/iris@champion"`;
+  }
+  if (withAlias(uri, alias) === uri) return `"${alias}" is the alias of parameters.uri itself; name another`;
+  if (version) return `with parameters.version "${version}" both would be one version; leave it out`;
+  return undefined;
 }
 
 const LONGEST_NAME = 256;
@@ -217,7 +229,7 @@ function nameFault(name: string): string | undefined {
 /** The artifact, the reference cases, and code beside the settings: a model is loaded anew when one changes. */
 async function watchedPaths(settings: ModelSettings | undefined, folder: string): Promise<string[]> {
   const uri = settings?.parameters.uri;
-  const artifact = uri === undefined ? undefined : localPath(uri, folder);
+  const artifact = uri === undefined ? undefined : await pathInPlace(uri, folder);
   const beside = [join(folder, CASES_FILE), ...(await codeFiles(folder))];
   return artifact === undefined ? beside : [artifact, ...beside];
 }

@@ -26,16 +26,19 @@ export class Slot {
   servedFingerprint: string | undefined;
   /** A revision that does not load is not tried again until it changes. */
   refusedFingerprint: string | undefined;
-  seenFingerprint: string | undefined;
   /** After a fault of a registry or the network: when it is tried again, in milliseconds since the epoch. */
   #retryAt = 0;
   #faults = 0;
+  /** Of the folder, when it was last taken for settled or looked at. */
+  #seenFingerprint: string | undefined;
   /** One step at a time for each model. */
   readonly inTurn = pLimit(1);
 
-  constructor(candidate: Candidate, wanted: boolean) {
+  /** @param before served what came from the same folder. */
+  constructor(candidate: Candidate, wanted: boolean, before?: Slot) {
     this.candidate = candidate;
     this.wanted = wanted;
+    this.#seenFingerprint = before === undefined ? undefined : before.#seenFingerprint;
   }
 
   get name(): string {
@@ -61,22 +64,34 @@ export class Slot {
     return Date.now() >= this.#retryAt;
   }
 
-  /** What cannot be had now is tried again, later each time. */
-  postpone(): void {
-    this.#retryAt = Date.now() + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#faults);
+  /** What cannot be had now is tried again, later each time. Returns after how many milliseconds it is changed again. */
+  postpone(): number {
+    const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#faults);
+    this.#retryAt = Date.now() + pause;
     this.#faults += 1;
+    // A timer may be early by a millisecond.
+    return pause + 10;
   }
 
-  /** True when two scans in a row saw the same files, so that nobody is still writing them. */
+  /**
+   * True when two scans in a row saw the same files, so that nobody is still writing them. Whether a registry has
+   * settled is for its source to say.
+   */
   settle(): boolean {
-    const settled = this.seenFingerprint === this.candidate.fingerprint;
-    this.seenFingerprint = this.candidate.fingerprint;
+    const now = this.#folderFingerprint;
+    const settled = this.#seenFingerprint === now;
+    this.#seenFingerprint = now;
     return settled;
+  }
+
+  get #folderFingerprint(): string {
+    return this.candidate.folderFingerprint ?? this.candidate.fingerprint;
   }
 
   serve(generation: Generation, fingerprint: string): void {
     this.generation = generation;
     this.servedFingerprint = fingerprint;
+    this.#seenFingerprint = this.#folderFingerprint;
     this.refusedFingerprint = undefined;
     this.failure = undefined;
     this.#retryAt = 0;
@@ -102,6 +117,7 @@ export class Slot {
     return {
       uri,
       revision: located?.revision,
+      digest: this.generation?.digest,
       loadedAt: this.generation?.loadedAt,
       generation: this.generation?.id,
       note,

@@ -50,7 +50,8 @@ export class Slots {
   #claim(key: string, candidate: Candidate): void {
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = new Slot(candidate, candidate.wanted ?? this.#wantedAtFirst);
+      const before = this.all().find((each) => each.generation && each.candidate.key === candidate.key);
+      slot = new Slot(candidate, candidate.wanted ?? this.#wantedAtFirst, before);
       this.#slots.set(key, slot);
     }
     slot.candidate = candidate;

@@ -5,6 +5,8 @@ type Counter = { count: number; ns: number };
 const counter = (): Counter => ({ count: 0, ns: 0 });
 const NS_PER_MS = 1e6;
 const MS_PER_SECOND = 1000;
+/** Bounds of histograms of sizes. */
+const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 function add(target: Counter, ms: number): void {
   target.count += 1;
@@ -39,6 +41,11 @@ export class Statistics {
   readonly #batches = new Map<number, { input: Counter; infer: Counter; output: Counter }>();
   /** Seconds from the look-up of the model to its answer or failure. */
   readonly durations = new Durations();
+  /** Seconds that requests waited for their turn. */
+  readonly waits = new Durations();
+  readonly batchSizes = new Durations(SIZES);
+  /** Requests that waited when a batch was put together. */
+  readonly batchQueues = new Durations(SIZES);
   #lastInference = 0;
   #rows = 0;
   #executions = 0;
@@ -57,6 +64,7 @@ export class Statistics {
   /** A request that waited for its turn. */
   queued(ms: number): void {
     add(this.#stats.queue, ms);
+    this.waits.observe(ms / MS_PER_SECOND);
   }
 
   /** A request that was answered; its run may have served others, too. */
@@ -70,6 +78,7 @@ export class Statistics {
   /** One run of the model. */
   ran(rows: number, inferMs: number): void {
     this.#executions += 1;
+    this.batchSizes.observe(rows);
     const batch = this.#batch(rows);
     add(batch.input, 0);
     add(batch.infer, inferMs);
@@ -81,8 +90,14 @@ export class Statistics {
     add(hit ? this.#stats.cache_hit : this.#stats.cache_miss, ms);
   }
 
-  get counts(): { readonly succeeded: number; readonly failed: number } {
-    return { succeeded: this.#stats.success.count, failed: this.#stats.fail.count };
+  get counts() {
+    const { success, fail, cache_hit, cache_miss } = this.#stats;
+    return {
+      succeeded: success.count,
+      failed: fail.count,
+      cacheHits: cache_hit.count,
+      cacheMisses: cache_miss.count,
+    };
   }
 
   snapshot(name: string, version: string): ModelStatistics {

@@ -96,6 +96,8 @@ export interface LanguageModelEntry {
   readonly version: string;
   /** Present on an application that takes values by name. */
   readonly inputs?: readonly ApplicationInput[];
+  /** Present where an upstream answers what the server itself has no form for. */
+  readonly upstream?: true;
 }
 
 /**
@@ -181,6 +183,8 @@ export interface ModelDetails extends IndexEntry {
   /** As written in the settings. */
   readonly uri?: string | undefined;
   readonly revision?: string | undefined;
+  /** SHA-256 of the fetched files and their names, of what serves. */
+  readonly digest?: string | undefined;
   /** Milliseconds since the epoch. */
   readonly loadedAt?: number | undefined;
   readonly generation?: number | undefined;

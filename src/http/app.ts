@@ -10,6 +10,7 @@ import { hotRoutes } from "./hot-routes.ts";
 import type { HttpParts } from "./parts.ts";
 import type { Route } from "./route.ts";
 import { sendError } from "./send.ts";
+import { traceExchange } from "./trace.ts";
 
 type Env = { Bindings: HttpBindings };
 type Headers = Readonly<Record<string, string>>;
@@ -81,10 +82,12 @@ async function answerTo(
 ): Promise<void> {
   const exchange = new Exchange(request, response, route.path, params, parts);
   observe(exchange);
+  if (parts.tracing !== undefined && !route.untraced) traceExchange(exchange, parts.tracing);
   for (const name in headers) response.setHeader(name, headers[name]!);
   try {
     if (parts.access !== undefined) await authenticate(exchange, parts.access);
     if (route.guarded) checkAdministrator(parts.access, exchange);
+    else if (params.model !== undefined) parts.access?.checkModel(exchange.principal, params.model);
     await route.handle(exchange);
   } catch (error) {
     await sendError(exchange, error);

@@ -1,10 +1,13 @@
 import { type CapstanError, ERROR_TABLE, toCapstanError } from "../contracts/index.ts";
+import { traceFields } from "../telemetry/trace-context.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** What was thrown, as an error that can be shown. Those that are ours are logged. */
 export function reportError(exchange: Exchange, thrown: unknown): CapstanError {
   const error = toCapstanError(thrown);
-  const fields = { request_id: exchange.requestId, route: exchange.route, code: error.code };
+  exchange.failure ??= error.code;
+  const ids = { request_id: exchange.requestId, ...traceFields(exchange.span) };
+  const fields = { ...ids, route: exchange.route, code: error.code };
   if (error.code === "INTERNAL") exchange.log.error({ ...fields, err: error.cause ?? error }, error.message);
   else exchange.log.debug(fields, error.message);
   return error;

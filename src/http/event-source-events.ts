@@ -9,6 +9,7 @@ export async function* eventsOfParts(parts: AsyncIterable<Part>): AsyncGenerator
   for await (const part of parts) {
     if (part.choice !== 0) continue;
     if (part.type === "text") yield token(part.text);
+    if (part.type === "step") yield step(part);
     if (part.type === "finish") yield done(part.reason, part.usage);
   }
 }
@@ -33,6 +34,11 @@ function usageOf({ input_tokens, output_tokens }: ModelResponse["parameters"] = 
 }
 
 const token = (text: string): StreamEvent => ({ name: "token", data: JSON.stringify({ text }) });
+
+const step = ({ name, detail }: Extract<Part, { type: "step" }>): StreamEvent => ({
+  name: "step",
+  data: JSON.stringify({ name, detail }),
+});
 
 function done(finish_reason: string, usage: Usage | undefined): StreamEvent {
   const counts = usage && { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens };

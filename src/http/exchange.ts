@@ -1,5 +1,6 @@
+import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Log, Parameters, Principal } from "../contracts/index.ts";
+import type { Call, ErrorCode, Log, Parameters, Principal, TraceSpan } from "../contracts/index.ts";
 import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
 import type { Caller } from "../host/local-caller.ts";
 import type { HttpParts } from "./parts.ts";
@@ -17,6 +18,10 @@ export class Exchange implements Caller, RunningCall {
   readonly started = performance.now();
   /** Whose the request is; known where access control asks for a key. */
   principal: Principal | undefined;
+  /** Of this request; absent where nobody asked for traces. */
+  span: TraceSpan | undefined;
+  /** How the work failed, if it did. */
+  failure: ErrorCode | undefined;
   #release: (() => void) | undefined;
   #scope: CallScope | undefined;
 
@@ -38,6 +43,14 @@ export class Exchange implements Caller, RunningCall {
   header(name: string): string | undefined {
     const value = this.request.headers[name];
     return Array.isArray(value) ? value[0] : value;
+  }
+
+  /** `X-Session-Id`. Most clients write UTF-8, which Node reads as Latin-1; what is no UTF-8 is that. */
+  get sessionHeader(): string | undefined {
+    const value = this.header("x-session-id");
+    if (value === undefined) return undefined;
+    const bytes = Buffer.from(value, "latin1");
+    return isUtf8(bytes) ? bytes.toString() : value;
   }
 
   /** Who may cancel it, and read what it left behind: without access control, whoever has the same address. */
@@ -68,12 +81,18 @@ export class Exchange implements Caller, RunningCall {
         log: this.parts.log,
         parameters,
         header: (name) => this.header(name),
+        trace: this.span,
         ...(this.principal && { principal: this.principal }),
       });
       this.parts.running.add(this);
       if (this.principal) this.#release = this.parts.access?.hold(this.principal, (why) => this.cancel(why));
     }
     return this.#scope;
+  }
+
+  /** As {@link call}, for an answer that goes out when it is complete. */
+  wholeCall(parameters?: Parameters): Call {
+    return { ...this.call(parameters), whole: true };
   }
 
   /** Headers that the work gave its answer, also when it failed. */

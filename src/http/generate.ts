@@ -1,4 +1,11 @@
-import { type FinishReason, foldParts, invalid, type Part, type Usage } from "../contracts/index.ts";
+import {
+  type Call,
+  type FinishReason,
+  foldParts,
+  invalid,
+  type Part,
+  type Usage,
+} from "../contracts/index.ts";
 import { type Target, targetOf } from "../host/language-model.ts";
 import { encodeInferResponse } from "../v2/index.ts";
 import { readBody } from "./body.ts";
@@ -29,7 +36,7 @@ async function generate(x: Exchange): Promise<void> {
     throw invalid("'stream' is for generate_stream: this route answers once", { param: "stream" });
   const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
   const headers = answerHeaders(x, target);
-  const { choices, usage } = await foldParts(partsOf(x, target, asked));
+  const { choices, usage } = await foldParts(partsOf(x, target, asked, x.wholeCall(asked.parameters)));
   const { text, reason, logprobs } = choices[0]!;
   const details = asked.details ? { details: { ...detailsOf(reason, usage), logprobs } } : {};
   const answer = { ...namesOf(x, target, asked), text_output: text, ...details };
@@ -41,7 +48,8 @@ async function generateStream(x: Exchange): Promise<void> {
   if (fields === undefined) return sendEvents(x, inferEvents(x, bytes), {});
   const asked = readGenerate(x, fields);
   const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
-  const events = textEvents(partsOf(x, target, asked), () => namesOf(x, target, asked), asked.details);
+  const parts = partsOf(x, target, asked, x.call(asked.parameters));
+  const events = textEvents(parts, () => namesOf(x, target, asked), asked.details);
   return sendEvents(x, events, { headers: answerHeaders(x, target) });
 }
 
@@ -61,8 +69,8 @@ export async function readEither(x: Exchange): Promise<Either> {
   return fields.inputs === undefined ? { bytes, fields } : { bytes };
 }
 
-export function partsOf(x: Exchange, { name, version }: Target, asked: GenerateRequest): AsyncIterable<Part> {
-  return x.parts.plane.chat(name, version, asked.request, x.call(asked.parameters));
+function partsOf(x: Exchange, { name, version }: Target, { request }: GenerateRequest, call: Call) {
+  return x.parts.plane.chat(name, version, request, call);
 }
 
 function namesOf(x: Exchange, { name, answering }: Target, { id }: GenerateRequest) {

@@ -5,8 +5,8 @@ import { sendBytes, sendJson } from "./send.ts";
 
 /** Liveness and readiness: what clients read is the status (V2 REST health). */
 export const healthRoutes: Route[] = [
-  { method: "GET", path: "/v2/health/live", handle: (x) => sendJson(x, 200, { live: true }) },
-  { method: "GET", path: "/v2/health/ready", handle: ready },
+  { method: "GET", path: "/v2/health/live", untraced: true, handle: (x) => sendJson(x, 200, { live: true }) },
+  { method: "GET", path: "/v2/health/ready", untraced: true, handle: ready },
 ];
 
 function ready(x: Exchange): Promise<void> {
@@ -18,7 +18,7 @@ function ready(x: Exchange): Promise<void> {
 
 /** The route that Prometheus scrapes; null is no route. */
 export function metricsRoutes(path: string | null): Route[] {
-  return path === null ? [] : [{ method: "GET", path, handle: metrics }];
+  return path === null ? [] : [{ method: "GET", path, untraced: true, handle: metrics }];
 }
 
 async function metrics(x: Exchange): Promise<void> {

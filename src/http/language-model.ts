@@ -17,12 +17,15 @@ export function chooseModel({ parts }: Exchange, named: string | undefined): Tar
   }
 }
 
+const MS_PER_SECOND = 1000;
+
 /**
  * What every answer of a language model says of itself. Ask for it before the model is asked, and call the result
  * when its answer is there: the time between is the model's, the rest of the request the server's overhead.
  */
 export function answerHeaders(x: Exchange, target: Target): () => Headers {
   const asked = performance.now();
+  x.parts.metrics.llm.overhead.observe((asked - x.started) / MS_PER_SECOND);
   return () => {
     const { version, cache, headers } = x.call().record;
     return {
@@ -40,7 +43,7 @@ export function answerHeaders(x: Exchange, target: Target): () => Headers {
  * @param body what the fields of an OpenAI request say.
  */
 export function sessionOf(x: Exchange, { parameter, body }: SessionFields = {}): string | undefined {
-  return [parameter, x.header("x-session-id"), body].find((id) => id !== undefined && id !== "");
+  return [parameter, x.sessionHeader, body].find((id) => id !== undefined && id !== "");
 }
 
 interface SessionFields {

@@ -6,6 +6,7 @@ import type { BrowserStreams } from "../host/streams/index.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import type { RunningCalls } from "./running.ts";
 
 /** What the HTTP routes are made of. */
@@ -18,6 +19,8 @@ export interface HttpParts {
   readonly records?: RecordsControl | undefined;
   readonly repository: RepositoryControl;
   readonly metrics: Metrics;
+  /** Absent: nobody asked for traces. */
+  readonly tracing?: Tracing | undefined;
   readonly settings: ServerSettings;
   readonly log: Log;
   readonly running: RunningCalls;

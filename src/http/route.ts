@@ -1,6 +1,6 @@
 import type { Exchange } from "./exchange.ts";
 
-export type Method = "GET" | "POST" | "DELETE";
+export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
 /** One line of a route group's table. */
 export interface Route {
@@ -11,6 +11,8 @@ export interface Route {
   readonly guarded?: boolean;
   /** Asked for so often that it is found before the router is asked: see hot-routes.ts. */
   readonly hot?: boolean;
+  /** A probe: asked for every few seconds by programs, and in nobody's trace. */
+  readonly untraced?: boolean;
   handle(exchange: Exchange): Promise<void> | void;
 }
 

@@ -8,6 +8,8 @@ export function optional<T extends z.ZodType>(field: T) {
 
 export const text = () => z.string("must be a string");
 export const whole = () => z.int("must be an integer");
+/** Of tokens: checked here because a runtime knows it by one name only, and each API has its own. */
+export const count = () => whole().min(1, "must be an integer from 1 up");
 export const decimal = () => z.number("must be a number");
 export const truth = () => z.boolean("must be true or false");
 

@@ -79,7 +79,9 @@ export function sendError(exchange: Exchange, thrown: unknown): Promise<void> {
   return sendJson(exchange, ERROR_TABLE[error.code].http, errorBody(exchange, error), retryHeaders(error));
 }
 
+/** OpenAI's SDKs ask again after every status from 500 on, unless they are told not to. */
 function retryHeaders(error: CapstanError): Headers {
+  if (error.code === "UNSUPPORTED") return { "x-should-retry": "false" };
   if (error.retryAfterMs === undefined) return {};
   return { "retry-after": Math.max(1, Math.ceil(error.retryAfterMs / 1000)) };
 }

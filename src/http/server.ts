@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import http, { type RequestListener, type Server } from "node:http";
 import https from "node:https";
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
+import { setTimeout as delay, setImmediate } from "node:timers/promises";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import cors from "cors";
@@ -27,6 +28,12 @@ export interface Listening {
 export interface Closing {
   /** The time is up: work that is still under way must come to its end now. */
   overdue(): void;
+}
+
+/** Ends just after the system's queue of new connections was emptied: those in it are lost by closing. */
+export async function lingerFor(ms: number): Promise<void> {
+  await delay(ms);
+  await setImmediate();
 }
 
 /** From then on until connections are cut off: enough for the last event of each stream. */

@@ -14,7 +14,7 @@ import { metricsRoutes } from "./health.ts";
 import { checkFields, readJsonObject } from "./json-body.ts";
 import { answerHeaders, chooseModel, sessionOf } from "./language-model.ts";
 import type { Route } from "./route.ts";
-import { extraOf, oneAnswer, optional, samplingFields, samplingOf, text, truth, whole } from "./sampling.ts";
+import { count, extraOf, oneAnswer, optional, samplingFields, samplingOf, text, truth } from "./sampling.ts";
 import { sendJson } from "./send.ts";
 import { sendEvents, sseData } from "./sse.ts";
 
@@ -33,8 +33,8 @@ export const textSchema = z.looseObject({
   ...samplingFields,
   model: optional(text().min(1, "must not be empty")),
   prompt: text(),
-  max_new_tokens: optional(whole()),
-  max_length: optional(whole()),
+  max_new_tokens: optional(count()),
+  max_length: optional(count()),
   n: oneAnswer(),
   stream: optional(truth()),
 });
@@ -48,8 +48,10 @@ async function generate(x: Exchange, streams: boolean): Promise<void> {
   const target = chooseModel(x, body.model);
   const request = requestOf(body, await newTokens(x, target, body), sessionOf(x));
   const headers = answerHeaders(x, target);
-  const parts = x.parts.plane.chat(target.name, target.version, request, x.call());
-  if (body.stream ?? streams) return sendEvents(x, events(parts), { headers });
+  const inPieces = body.stream ?? streams;
+  const call = inPieces ? x.call() : x.wholeCall();
+  const parts = x.parts.plane.chat(target.name, target.version, request, call);
+  if (inPieces) return sendEvents(x, events(parts), { headers });
   const { choices, usage } = await foldParts(parts);
   const { text: output, reason } = choices[0]!;
   const answer = {

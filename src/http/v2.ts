@@ -10,7 +10,7 @@ import { sharedMemoryRoutes } from "./shared-memory.ts";
 /** Server, model and inference routes of the V2 / Open Inference Protocol. */
 export const v2Routes: Route[] = [
   { method: "GET", path: "/v2", handle: serverMetadata },
-  { method: "GET", path: "/v2/models/stats", handle: (x) => statistics(x, x.parts.plane.statistics()) },
+  { method: "GET", path: "/v2/models/stats", handle: allStatistics },
   ...versioned({ method: "GET", path: "/v2/models/:model", handle: modelMetadata }),
   ...versioned({ method: "GET", path: "/v2/models/:model/ready", handle: modelReady }),
   ...versioned({ method: "GET", path: "/v2/models/:model/config", handle: modelConfig }),
@@ -47,6 +47,15 @@ function modelStatistics(x: Exchange): Promise<void> {
   return statistics(x, x.parts.plane.statistics(modelOf(x), x.params.version));
 }
 
+/** Of the models that the caller may use. */
+function allStatistics(x: Exchange): Promise<void> {
+  const { plane, access } = x.parts;
+  return statistics(
+    x,
+    plane.statistics().filter(({ name }) => access?.allows(x.principal, name) ?? true),
+  );
+}
+
 async function infer(x: Exchange): Promise<void> {
   checkMediaType(x);
   x.parts.plane.signature(modelOf(x), x.params.version);
@@ -57,7 +66,7 @@ async function infer(x: Exchange): Promise<void> {
 export function inferRequestOf(x: Exchange, body: Buffer): InferRequest {
   const signature = x.parts.plane.signature(modelOf(x), x.params.version);
   const request = decodeInferRequest(body, x.header(HEADER_LENGTH), signature);
-  return withSession(request, x.header("x-session-id"));
+  return withSession(request, x.sessionHeader);
 }
 
 /** Answers an inference request out of a body that was read. */

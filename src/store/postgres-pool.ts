@@ -17,7 +17,9 @@ export function postgresPool(url: string): pg.Pool {
     max: CONNECTIONS,
     types: types as pg.CustomTypesConfig,
   });
-  // A connection that breaks while it is idle is replaced; without a listener it would end the process.
+  // A connection that breaks is replaced, and its query rejects. Without listeners it would end the process: the pool
+  // listens to a connection while it is idle, nobody to one that breaks in use.
   pool.on("error", () => {});
+  pool.on("connect", (client) => client.on("error", () => {}));
   return pool;
 }

@@ -1,5 +1,6 @@
 import type { Metric, Registry } from "prom-client";
-import { BOUNDS, type Durations } from "./durations.ts";
+import type { Durations } from "./durations.ts";
+import type { MetricName } from "./names.ts";
 
 export interface DurationSeries {
   readonly labels: Readonly<Record<string, string>>;
@@ -9,8 +10,7 @@ export interface DurationSeries {
 /** A Prometheus histogram over series that are kept elsewhere; they are read at each scrape. */
 export function registerDurations(
   registry: Registry,
-  name: string,
-  help: string,
+  { name, help }: MetricName,
   series: () => Iterable<DurationSeries>,
 ): void {
   const metric = {
@@ -34,7 +34,7 @@ export function registerDurations(
 function* valuesOf(name: string, series: Iterable<DurationSeries>) {
   for (const { labels, durations } of series) {
     let below = 0;
-    for (const [index, bound] of [...BOUNDS, "+Inf"].entries()) {
+    for (const [index, bound] of [...durations.bounds, "+Inf"].entries()) {
       below += durations.buckets[index]!;
       yield { labels: { ...labels, le: bound }, value: below, metricName: `${name}_bucket` };
     }

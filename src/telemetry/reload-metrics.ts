@@ -1,6 +1,8 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
+import { registerGauge } from "./collected.ts";
 import { type DurationSeries, registerDurations } from "./duration-histogram.ts";
 import { Durations } from "./durations.ts";
+import { METRICS, type MetricName } from "./names.ts";
 
 /** A model version, as far as its loads are concerned. */
 export interface GenerationRow {
@@ -31,13 +33,10 @@ export class ReloadMetrics {
 
   constructor(registry: Registry) {
     this.#registry = registry;
-    this.#loads = this.#counter("capstan_model_loads_total", "Loads and reloads, by outcome", "outcome");
-    this.#swaps = this.#counter("capstan_model_swaps_total", "Loads that took the place of one that served");
-    const help = "Canaries taken back because they went beyond their limits";
-    this.#canariesStopped = this.#counter("capstan_canaries_stopped_total", help);
-    registerDurations(registry, "capstan_model_load_duration_seconds", "Fetch, load and cases", () =>
-      this.#series(),
-    );
+    this.#loads = this.#counter(METRICS.loads, "outcome");
+    this.#swaps = this.#counter(METRICS.swaps);
+    this.#canariesStopped = this.#counter(METRICS.canariesStopped);
+    registerDurations(registry, METRICS.loadDuration, () => this.#series());
   }
 
   /** @param seconds from the beginning of the load, its wait for others not included. */
@@ -61,59 +60,46 @@ export class ReloadMetrics {
 
   /** Both are asked at each scrape. */
   watch(generations: () => readonly GenerationRow[], sources: () => readonly SourceRow[]): void {
-    this.#versionGauge("capstan_model_generation", "Number of the load that serves", () =>
-      generations().map((row) => ({ ...row, value: row.generation })),
-    );
-    this.#versionGauge("capstan_canary_weight", "Per cent of the callers that a canary gets", () =>
-      generations().map((row) => ({ ...row, value: row.canaryWeight })),
-    );
-    this.#sourceGauge("capstan_registry_failures", "Looks that failed since the last that did not", () =>
-      sources().map(({ model, failures }) => ({ model, value: failures })),
-    );
-    this.#sourceGauge("capstan_registry_age_seconds", "Seconds since the last look that succeeded", () =>
-      sources().flatMap(({ model, lookedAt }) =>
-        lookedAt === undefined ? [] : [{ model, value: (Date.now() - lookedAt) / 1000 }],
-      ),
+    this.#versionGauge(METRICS.modelGeneration, generations, ({ generation }) => generation);
+    this.#versionGauge(METRICS.canaryWeight, generations, ({ canaryWeight }) => canaryWeight);
+    this.#sourceGauge(METRICS.registryFailures, sources, ({ failures }) => failures);
+    this.#sourceGauge(METRICS.registryAge, sources, ({ lookedAt }) =>
+      lookedAt === undefined ? undefined : (Date.now() - lookedAt) / 1000,
     );
   }
 
-  #counter<L extends string = never>(name: string, help: string, ...labels: L[]): Counter<"model" | L> {
+  #counter<L extends string = never>(metric: MetricName, ...labels: L[]): Counter<"model" | L> {
     const labelNames: ("model" | L)[] = ["model", ...labels];
-    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+    return new Counter({ ...metric, labelNames, registers: [this.#registry] });
   }
 
   #versionGauge(
-    name: string,
-    help: string,
-    rows: () => readonly { name: string; version: string; value: number | undefined }[],
+    metric: MetricName,
+    rows: () => readonly GenerationRow[],
+    read: (row: GenerationRow) => number | undefined,
   ): void {
-    const labelNames = ["model", "version"] as const;
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [this.#registry],
-      collect() {
-        this.reset();
-        for (const { name: model, version, value } of rows())
-          if (value !== undefined) this.set({ model, version }, value);
-      },
-    });
+    registerGauge(this.#registry, metric, ["model", "version"], () =>
+      rows().flatMap((row) => {
+        const value = read(row);
+        return value === undefined ? [] : [{ labels: { model: row.name, version: row.version }, value }];
+      }),
+    );
   }
 
-  /** Of a model with several sources, as one with a canary has, the worst counts. */
-  #sourceGauge(name: string, help: string, rows: () => readonly { model: string; value: number }[]): void {
-    new Gauge({
-      name,
-      help,
-      labelNames: ["model"],
-      registers: [this.#registry],
-      collect() {
-        this.reset();
-        const sorted = [...rows()].sort((a, b) => a.value - b.value);
-        for (const { model, value } of sorted) this.set({ model }, value);
-      },
-    });
+  /** Of a model with several sources, as one with a canary has, the worst counts: of equal labels the last is shown. */
+  #sourceGauge(
+    metric: MetricName,
+    rows: () => readonly SourceRow[],
+    read: (row: SourceRow) => number | undefined,
+  ): void {
+    registerGauge(this.#registry, metric, ["model"], () =>
+      rows()
+        .flatMap((row) => {
+          const value = read(row);
+          return value === undefined ? [] : [{ labels: { model: row.model }, value }];
+        })
+        .sort((a, b) => a.value - b.value),
+    );
   }
 
   #series(): DurationSeries[] {

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GRPCInferenceService, LLMService } from "../../src/grpc/generated/services.ts";
-import { ADMIN, modelsForKeys, TestAccess } from "../support/access.ts";
+import { ADMIN, bearer, modelsForKeys, TestAccess } from "../support/access.ts";
 import { eventually } from "../support/eventually.ts";
 import { codeName } from "../support/grpc.ts";
+import { openStream } from "../support/grpc-llm.ts";
 import type { TestRepository } from "../support/server.ts";
 
 let repository: TestRepository;
@@ -78,6 +79,57 @@ describe("a request", () => {
     expect((await access.chat(made.key)).status).toBe(200);
   });
 
+  it("with several prompts keeps its place from one to the next", async () => {
+    const { key } = await access.keyWith({ concurrency: 1 });
+    const body = { model: "slow", stream: true, prompt: ["one", "two", "three"], max_tokens: 2 };
+    const streamed = (await access.post(key, "/v1/completions", body)).text();
+    const between: number[] = [];
+    await eventually(async () => {
+      between.push((await access.chat(key)).status);
+      return between.at(-1) === 200;
+    });
+    expect(between).toContain(429);
+    expect(await streamed).toMatch(/"index":2(.|\n)*data: \[DONE\]/);
+  });
+
+  it("with several prompts is refused as a whole", async () => {
+    const made = await access.keyWith({ requestsPerMonth: 1 });
+    expect((await access.chat(made.key)).status).toBe(200);
+    const prompt = ["one", "two", "three"];
+    const refused = await access.post(made.key, "/v1/completions", { model: "echo", prompt, max_tokens: 9 });
+    expect(refused.status).toBe(429);
+    expect(await access.usage(made)).toMatchObject([{ requests: 1, output_tokens: 3 }]);
+    expect((await access.quota(made)).requests).toBe(1);
+  });
+
+  it("that is refused or fails takes nothing of a month", async () => {
+    const made = await access.keyWith({ requestsPerMonth: 1, tokensPerMonth: 1000 });
+    const refusals: [string, object, number][] = [
+      ["/v1/chat/completions", { model: "ghost", messages: [{ role: "user", content: "x" }] }, 404],
+      ["/v2/models/iris/infer", { inputs: [{ name: "Y", datatype: "FP32", shape: [1], data: [1] }] }, 400],
+      ["/v1/embeddings", { model: "echo", input: "x" }, 501],
+    ];
+    for (const [path, body, status] of refusals) {
+      expect([path, (await access.post(made.key, path, body)).status]).toEqual([path, status]);
+      await eventually(async () => (await access.quota(made)).requests === 0);
+    }
+    expect(await access.quota(made)).toMatchObject({ requests: 0, tokens: 0 });
+    expect(await access.usage(made)).toEqual([]);
+    expect((await access.chat(made.key)).status).toBe(200);
+    expect((await access.chat(made.key)).status).toBe(429);
+  });
+
+  it("with an image is not charged by its bytes", async () => {
+    const { key } = await access.keyWith({ tokensPerMinute: 1500 });
+    const url = `data:image/png;base64,${"A".repeat(40_000)}`;
+    const content = [
+      { type: "text", text: "What is it?" },
+      { type: "image_url", image_url: { url } },
+    ];
+    const answer = await access.chat(key, { messages: [{ role: "user", content }] });
+    expect(remaining(answer)).toBe(1500 - 1000 - 3 - 5);
+  });
+
   it("whose caller leaves pays for its prompt, and for what was written", async () => {
     const made = await access.keyWith({ tokensPerMonth: 10_000 });
     const leaving = new AbortController();
@@ -90,6 +142,22 @@ describe("a request", () => {
     const [row] = await access.usage(made);
     expect(row).toMatchObject({ model: "slow", requests: 1, input_tokens: 500 });
     expect((await access.quota(made)).tokens).toBe(500 + Number(row!.output_tokens));
+  });
+
+  it.each([
+    ["/v1/chat/completions", { messages: [{ role: "user", content: "word ".repeat(400) }] }],
+    ["/v2/models/slow/infer", { inputs: texts("word ".repeat(400)) }],
+  ])("whose caller leaves a whole answer pays for what was written: %s", async (path, body) => {
+    const made = await access.keyWith({ tokensPerMonth: 10_000 });
+    const leaving = new AbortController();
+    const answer = access.post(made.key, path, { model: "slow", ...body }, leaving.signal);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    leaving.abort();
+    await expect(answer).rejects.toThrow();
+    await eventually(async () => (await access.usage(made)).length === 1);
+    const [row] = await access.usage(made);
+    expect(row).toMatchObject({ model: "slow", requests: 1, input_tokens: 500 });
+    expect(Number(row!.output_tokens)).toBeGreaterThan(0);
   });
 
   it.each([-5, 0, 1.5, 1e300, "many"])("with %s for max_tokens takes nothing", async (max_tokens) => {
@@ -111,6 +179,22 @@ describe("a request", () => {
   });
 });
 
+describe("an answer in pieces", () => {
+  it("says how the limits stand before the first of them, over HTTP and gRPC", async () => {
+    const { key } = await access.keyWith({ requestsPerMinute: 3, tokensPerMinute: 100 });
+    const http = await access.chat(key, { stream: true });
+    await http.text();
+    expect(http.headers.get("x-ratelimit-remaining-requests")).toBe("2");
+    const asked = { model: "echo", prompt: "", messages: [{ role: "user", content: "one" }], maxTokens: 5 };
+    const { headers, end } = openStream(access.grpc, "ChatCompletionStream", asked, { headers: bearer(key) });
+    expect((await end).code).toBe("OK");
+    expect(await headers).toMatchObject({
+      "x-ratelimit-remaining-requests": "1",
+      "x-ratelimit-limit-tokens": "100",
+    });
+  });
+});
+
 describe("over gRPC", () => {
   const asked = { model: "echo", prompt: "", messages: [{ role: "user", content: "one two" }], maxTokens: 5 };
 
@@ -124,6 +208,7 @@ describe("over gRPC", () => {
     expect(refused.metadata).toMatchObject({
       "x-ratelimit-limit-requests": "1",
       "grpc-retry-pushback-ms": expect.stringMatching(/^\d+$/),
+      "retry-after": expect.stringMatching(/^\d+$/),
     });
     expect((await access.chat(key)).status).toBe(429);
   });
@@ -148,6 +233,13 @@ describe("over gRPC", () => {
     ]);
     const { response } = await access.call(key, GRPCInferenceService.RepositoryIndex, {});
     expect(response.models!.map(({ name }) => name)).toEqual(["iris"]);
+    const { ModelMetadata, ModelReady, ModelConfig, ModelStatistics } = GRPCInferenceService;
+    for (const method of [ModelMetadata, ModelReady, ModelConfig, ModelStatistics])
+      expect(codeName((await access.call(key, method as never, { name: "echo" } as never)).code)).toBe(
+        "PERMISSION_DENIED",
+      );
+    const { response: counted } = await access.call(key, ModelStatistics, {});
+    expect(counted.modelStats!.map(({ name }) => name)).toEqual(["iris"]);
   });
 });
 
@@ -158,7 +250,16 @@ describe("what a caller sees", () => {
       ((await access.get(who, "/v1/models")).body as { data: { id: string }[] }).data.map(({ id }) => id);
     expect(await ids(key)).toEqual(["echo"]);
     expect(await ids(ADMIN)).toEqual(["echo", "slow"]);
-    expect((await access.get(key, "/v1/models/slow")).status).toBe(404);
+    for (const path of [
+      "/v1/models/slow",
+      "/v2/models/slow",
+      "/v2/models/iris/config",
+      "/v2/models/nobody",
+    ]) {
+      expect([path, (await access.get(key, path)).status]).toEqual([path, 403]);
+    }
+    const { body } = await access.get(key, "/v2/models/stats");
+    expect(body).toMatchObject({ model_stats: [{ name: "echo" }] });
     const index = await (await access.post(key, "/v2/repository/index", {})).json();
     expect(index).toMatchObject([{ name: "echo" }]);
   });

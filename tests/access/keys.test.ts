@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Authenticator } from "../../src/access/authenticator.ts";
+import { newKey } from "../../src/access/key.ts";
 import { AccessRecords } from "../../src/access/records.ts";
 import { allowsModel, UNLIMITED } from "../../src/access/role.ts";
 import { GRPCInferenceService } from "../../src/grpc/generated/services.ts";
@@ -8,6 +10,7 @@ import { codeName, TestClient } from "../support/grpc.ts";
 import { dataOf } from "../support/scripted-llm.ts";
 import { serve, TestRepository, type TestServer } from "../support/server.ts";
 
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 const ADMIN = "an-admin-key-of-the-operator";
 let repository: TestRepository;
 let server: TestServer;
@@ -128,8 +131,44 @@ describe("keys and roles", () => {
     expect((await records.grantOf(next.key))?.key.id).toBe(next.id);
     await records.revoke(next.id);
     await expect(records.rotate(next.id, 0)).rejects.toThrow(/is revoked/);
+    const expired = await records.createKey("user", { expiresAt: Date.now() - 1 });
+    await expect(records.rotate(expired.id, 0)).rejects.toThrow(/has expired/);
     await expect(records.revoke("nobody")).rejects.toMatchObject({ code: "NOT_FOUND" });
     await expect(records.createKey("ghost")).rejects.toThrow(/no role 'ghost'; there are admin, user/);
+  });
+
+  it("have an administrator after the seed, also where a role of that name was none", async () => {
+    await using other = await openStore("sqlite::memory:", "/");
+    await other.migrate();
+    const seeded = new AccessRecords(other.database);
+    await seeded.setRole({ ...UNLIMITED, name: "admin", admin: false, requestsPerMinute: 9 });
+    await seeded.seedAdmin(ADMIN);
+    const role = (await seeded.grantOf(ADMIN))?.role;
+    expect(role).toMatchObject({ name: "admin", admin: true, requestsPerMinute: 9 });
+  });
+
+  it("believe nobody by what was asked before", async () => {
+    await using other = await openStore("sqlite::memory:", "/");
+    await other.migrate();
+    const asked = new AccessRecords(other.database);
+    await asked.setRole({ ...UNLIMITED, name: "user", admin: false });
+    const authenticator = new Authenticator(asked, SILENT);
+    const { key, id } = await asked.createKey("user");
+    await expect(authenticator.authenticate("cap_guessed")).rejects.toMatchObject({
+      code: "UNAUTHENTICATED",
+    });
+    const known = await authenticator.authenticate(key);
+    expect(await authenticator.authenticate(key)).toBe(known);
+    await asked.revoke(id);
+    authenticator.forget();
+    await expect(authenticator.authenticate(key)).rejects.toThrow(/is revoked/);
+    const good = await asked.createKey("user");
+    await authenticator.authenticate(good.key);
+    authenticator.forget();
+    await other[Symbol.asyncDispose]();
+    expect((await authenticator.authenticate(good.key)).id).toBe(good.id);
+    const { key: never } = newKey();
+    await expect(authenticator.authenticate(never)).rejects.toMatchObject({ code: "NOT_READY" });
   });
 
   it("allow models by globs", () => {

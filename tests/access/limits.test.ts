@@ -172,22 +172,33 @@ describe.each(["sqlite", "postgres"])("limits kept in %s", (kind) => {
     await ask(key, "/v1/embeddings", { model: "echo", input: "x" });
     const month = new Date().toISOString().slice(0, 7);
     expect(await usageOf(id)).toEqual([
-      { key_id: id, month, model: "echo", requests: 3, input_tokens: expect.any(Number), output_tokens: 6 },
+      // `echo` makes no embeddings: that request used nothing.
+      { key_id: id, month, model: "echo", requests: 2, input_tokens: 4, output_tokens: 6 },
     ]);
     const csv = await server.request(`/admin/usage?key=${id}&format=csv`, {
       headers: { authorization: `Bearer ${ADMIN}` },
     });
-    expect(await csv.text()).toMatch(new RegExp(`^key_id,month,model,.*\r\n${id},${month},echo,3,`));
+    expect(await csv.text()).toMatch(new RegExp(`^key_id,month,model,.*\r\n${id},${month},echo,2,4,6`));
   });
 
   it("are administered over HTTP", async () => {
     const role = { name: "http", models: ["echo"], requestsPerMinute: 9 };
     expect((await get("/admin/roles", "POST", role)).status).toBe(200);
     expect((await get("/admin/roles")).body.roles).toContainEqual(expect.objectContaining(role));
+    expect((await get("/admin/roles/http")).body).toMatchObject(role);
+    expect((await get("/admin/roles/ghost")).status).toBe(404);
     const created = (await get("/admin/keys", "POST", { role: "http", name: "x", expires: "1h" })).body as {
       id: string;
       key: string;
     };
+    expect((await chat(created.key)).status).toBe(200);
+    const changed = { models: ["iris"], concurrency: 1 };
+    const stored = { ...changed, name: "http", requestsPerMinute: null };
+    expect((await get("/admin/roles/http", "PUT", changed)).body).toMatchObject(stored);
+    expect((await chat(created.key)).status).toBe(403);
+    expect((await get("/admin/roles/http", "PUT", { ...changed, models: ["*"] })).status).toBe(200);
+    expect((await get("/admin/roles/http", "PUT", { rpm: 1 })).status).toBe(400);
+    expect((await get("/admin/roles/http", "PUT", { requestsPerMinute: 3_000_000_000 })).status).toBe(400);
     expect((await chat(created.key)).status).toBe(200);
     expect((await get("/admin/keys")).body.keys).toContainEqual(
       expect.objectContaining({ id: created.id, name: "x" }),

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
+import { dataOf, eventsOf } from "../support/scripted-llm.ts";
 import { serve, TestRepository, type TestServer } from "../support/server.ts";
 
 let repository: TestRepository;
@@ -34,6 +35,31 @@ describe("the sample crew", () => {
     };
     expect(choices[0]!.message.content.length).toBeGreaterThan(0);
     expect(usage.prompt_tokens).toBeGreaterThan(100);
+  });
+
+  it("tells its steps in the stream where they are asked for, and always in that of a browser", async () => {
+    const asked = {
+      model: "research",
+      messages: [{ role: "user", content: "onnx" }],
+      stream: true,
+      stream_options: { include_steps: true },
+    };
+    const init = {
+      method: "POST",
+      body: JSON.stringify(asked),
+      headers: { "content-type": "application/json" },
+    };
+    const chunks = dataOf(await (await server.request("/v1/chat/completions", init)).text()).slice(0, -1);
+    const told = chunks.flatMap((chunk) => (chunk as { step?: object }).step ?? []);
+    expect(told[0]).toMatchObject({ name: "crew_step", detail: { kind: "task_started" } });
+    expect(told.at(-1)).toMatchObject({ name: "crew_step", detail: { kind: "task_finished" } });
+    for (const chunk of chunks) expect(chunk).toMatchObject({ choices: [{ index: 0, delta: {} }] });
+    const events = eventsOf(await (await server.request("/v2/models/research/stream?prompt=onnx")).text());
+    const steps = events.filter(({ event }) => event === "step").map(({ data }) => JSON.parse(data));
+    expect(steps.map(({ detail }) => detail.kind)).toEqual(
+      told.map((each) => (each as { detail: { kind: string } }).detail.kind),
+    );
+    expect(events.at(-1)!.event).toBe("done");
   });
 
   it("takes inputs in the body of a chat request", async () => {

@@ -212,13 +212,17 @@ describe("inputs", () => {
     [{ extra: { inputs: [] } }, "must be an object", "inputs"],
     [{ messages: [{ role: "assistant", content: "x" }] }, "last message must be the user's", "messages"],
     [{ n: 2 }, "'n' is 2", "n"],
-    [{ tools: [{}] }, "its own tools", "tools"],
   ] as const)("that do not do are the caller's fault: %j", async (request, message, param) => {
     await expect(run(files(), new Scripted("yes"), request)).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",
       message: expect.stringContaining(message),
       param,
     });
+  });
+
+  it("have no room for tools", async () => {
+    const work = run(files(), new Scripted("yes"), { tools: [{}] });
+    await expect(work).rejects.toMatchObject({ code: "UNSUPPORTED", param: "tools" });
   });
 });
 

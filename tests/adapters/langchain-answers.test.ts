@@ -87,6 +87,11 @@ export default ${application};`;
       expect(textOf(parts)).toBe("a");
       expect(parts.at(-1)).toMatchObject(counted);
     }
+    const both = `({ llm: served }) => ${chain}.pipe((x) => x).pipe(served).pipe(new StringOutputParser())`;
+    await using app = await App.create(own(both));
+    const models = { served: new Speaker("One.") };
+    const parts = await ask(await app.load({ llm: "capstan:served" }, models), "hi");
+    expect(parts.at(-1)).toMatchObject({ reason: "stop", usage: { inputTokens: 9, outputTokens: 2 } });
   });
 
   it("is the tokens of all nodes of a graph, each message apart, or of those that are named", async () => {

@@ -191,6 +191,21 @@ describe("what it needs", () => {
     await app.load({ ...LLM, entry: "./model.ts" }, { writer: new Speaker("yes") }, { remembers: false });
   });
 
+  it("tells a factory whether the server remembers, and what LangGraph's servers tell", async () => {
+    const code = GRAPH.replace("MessagesAnnotation,", "MemorySaver, MessagesAnnotation,")
+      .replace("({ llm })", "({ llm, memory, configurable })")
+      .replace(
+        '"answer");',
+        '"answer").compile({ checkpointer: memory ? undefined : new MemorySaver(), name: configurable.title });',
+      );
+    await using app = await App.create(code);
+    const options = { ...LLM, configurable: { title: "mine" } };
+    for (const remembers of [true, false]) {
+      const llm = await app.load(options, { writer: new Speaker("yes") }, { remembers });
+      expect(textOf(await ask(llm, "hi"))).toBe("yes");
+    }
+  });
+
   it("does not wait for a factory after an abort", async () => {
     await using app = await App.create("export default () => new Promise(() => {});");
     const aborted = abortableCall();

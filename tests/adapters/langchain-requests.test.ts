@@ -153,8 +153,8 @@ describe("what an application takes", () => {
     const code = runnable("export default RunnableLambda.from(() => 1);");
     const faulty = (request: object) => answer(code, { ...says("hi"), ...request });
     await refused(faulty({ n: 2 }), "INVALID_ARGUMENT", /'n' is 2/);
-    await refused(faulty({ tools: [{}] }), "INVALID_ARGUMENT", /its own tools/);
-    await refused(faulty({ responseFormat: { type: "json_object" } }), "INVALID_ARGUMENT", /response_format/);
+    await refused(faulty({ tools: [{}] }), "UNSUPPORTED", /its own tools/);
+    await refused(faulty({ responseFormat: { type: "json_object" } }), "UNSUPPORTED", /response_format/);
     expect(textOf(await faulty({ n: 1, tools: [], responseFormat: { type: "text" } }))).toBe("1");
   });
 

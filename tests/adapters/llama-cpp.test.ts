@@ -80,8 +80,8 @@ describe("tiny-chat", () => {
   });
 
   it("gives different choices, the same ones to the same seed", async () => {
-    const sampling = { temperature: 2, topP: 1, topK: 0, maxTokens: 12 };
-    const texts = async (seed: number) => {
+    const texts = async (seed: number, topK = 0) => {
+      const sampling = { temperature: 2, topP: 1, topK, maxTokens: 12 };
       // A model of its own: what is cached and what is not may differ in the last bits.
       await using fresh = await load();
       const parts = await answer(fresh, { ...ask("Hello", { ...sampling, seed }), n: 3 });
@@ -89,7 +89,7 @@ describe("tiny-chat", () => {
     };
     const first = await texts(1);
     expect(new Set(first).size).toBe(3);
-    expect(await texts(1)).toEqual(first);
+    expect(await texts(1, -1)).toEqual(first);
     expect(await texts(-9)).not.toEqual(first);
   });
 
@@ -138,6 +138,15 @@ describe("tiny-chat", () => {
     else expect(["red", "green"]).toContain((JSON.parse(textOf(parts)) as { color: string }).color);
   });
 
+  it("ends when what the schema describes is complete", async () => {
+    const parts = await answer(llm, {
+      ...ask("Hello", { maxTokens: 200 }),
+      responseFormat: { type: "json_schema", json_schema: { name: "answer", schema } },
+    });
+    expect(textOf(parts)).toMatch(/\}$/);
+    expect(parts.at(-1)).toMatchObject({ type: "finish", reason: "stop" });
+  });
+
   it("writes a JSON object when asked for one", async () => {
     const request = { ...ask("Hello", { maxTokens: 8 }), responseFormat: { type: "json_object" } };
     expect(textOf(await answer(llm, request))).toMatch(/^\s*[{["\dtfn-]/);
@@ -147,6 +156,12 @@ describe("tiny-chat", () => {
   it.each<[string, Partial<ChatRequest>, string]>([
     ["a part that is not text", { messages: [{ role: "user", content: [image] }] }, "messages"],
     ["tools", { tools: [{ type: "function", function: { name: "f" } }] }, "tools"],
+  ])("cannot do with %s", async (_what, change, param) => {
+    const work = answer(llm, { ...ask("Hello"), ...change });
+    await expect(work).rejects.toMatchObject({ code: "UNSUPPORTED", param });
+  });
+
+  it.each<[string, Partial<ChatRequest>, string]>([
     ["an unknown format", { responseFormat: { type: "xml" } }, "response_format"],
     ["a format without its schema", { responseFormat: { type: "json_schema" } }, "response_format"],
     ["a prompt longer than the context", { messages: [user("a b ".repeat(1024))] }, "messages"],

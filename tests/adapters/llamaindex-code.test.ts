@@ -54,16 +54,16 @@ const documents = ["A cat.", "A dog."].map((text, i) => new Document({ text, id_
 
 describe("a module may export", () => {
   it("a function that makes an engine of what it is given", async () => {
-    const code = `export default ({ llm, embed, storage, index, config }: any) => ({
+    const code = `export default ({ llm, embed, storage, index, memory, config }: any) => ({
       async query({ query }: any) {
         const [vector] = await embed.getTextEmbeddings([query]);
         const { text } = await llm.complete({ prompt: "Say hi" });
-        return [text, vector.length, storage === undefined, index === undefined, config.tone].join(" ");
+        return [text, vector.length, storage === undefined, index === undefined, memory, config.tone].join(" ");
       },
     });`;
     const options = { ...MODELS, config: { tone: "kind" } };
     expect(textOf(await answer(code, new Speaker("hi there"), says("cat"), options))).toBe(
-      "hi there 4 true true kind",
+      "hi there 4 true true false kind",
     );
   });
 

@@ -109,13 +109,13 @@ describe("an answer from storage", () => {
 
   it("refuses what an application cannot do", async () => {
     await using llm = await load(spec(folder), host);
-    const refused = (request: Partial<ChatRequest>, message: RegExp) =>
+    const refused = (request: Partial<ChatRequest>, message: RegExp, code = "INVALID_ARGUMENT") =>
       expect(ask(llm, { ...says("cat"), ...request })).rejects.toMatchObject({
-        code: "INVALID_ARGUMENT",
+        code,
         message: expect.stringMatching(message),
       });
     await refused({ n: 3 }, /'n' is 3/);
-    await refused({ tools: [{}] }, /its own tools/);
+    await refused({ tools: [{}] }, /its own tools/, "UNSUPPORTED");
     await refused({ messages: [{ role: "assistant", content: "hi" }] }, /last message must be the user's/);
     await refused({ messages: [] }, /last message must be the user's/);
   });

@@ -1,9 +1,14 @@
 import { describe, expect, it } from "vitest";
+import { LLMService } from "../../src/grpc/generated/services.ts";
 import { eventually } from "../support/eventually.ts";
+import { TestClient } from "../support/grpc.ts";
+import { openStream } from "../support/grpc-llm.ts";
 import { chat, chunk, OpenaiUpstream, reply, stalls } from "../support/openai-upstream.ts";
 import { serve, TestRepository, type TestServer } from "../support/server.ts";
 
 const ASK = { model: "gpt", messages: [{ role: "user", content: "hello" }], logprobs: true };
+
+const V2 = { inputs: [{ name: "text_input", datatype: "BYTES", shape: [1], data: ["hello"] }] };
 
 /** A server with a model of the upstream, and `dummy-model` to fall back on. */
 async function withUpstream(
@@ -23,6 +28,7 @@ async function withUpstream(
   };
   const llm = (name: string, extra: object) => ({ name, implementation: "llm", parameters: { extra } });
   await repository.write("gpt", llm("gpt", openai));
+  await repository.write("lazy", llm("lazy", { ...openai, lazy: true }));
   await repository.write("dummy-model", llm("dummy-model", { framework: "echo" }));
   await using server = await serve(repository.root);
   await use(server, upstream);
@@ -38,18 +44,75 @@ describe("a model of an upstream, over HTTP", () => {
     }));
 
   it.each([
-    ["/v1/chat/completions", ASK],
-    ["/v1/completions", { model: "gpt", prompt: "hello" }],
-  ])("asks for pieces only where its caller does: %s", (path, body) =>
+    ["/v1/chat/completions", { ...ASK, stream: true }, true],
+    ["/v1/chat/completions", ASK, false],
+    ["/v1/completions", { model: "gpt", prompt: "hello", stream: true }, true],
+    ["/v1/completions", { model: "gpt", prompt: "hello" }, false],
+    ["/v1/responses", { model: "gpt", input: "hello", stream: true }, true],
+    ["/v1/responses", { model: "gpt", input: "hello" }, false],
+    ["/v1/stream", { model: "gpt", prompt: "hello" }, true],
+    ["/v1/generate", { model: "gpt", prompt: "hello" }, false],
+    ["/v2/models/gpt/generate_stream", { text_input: "hello" }, true],
+    ["/v2/models/gpt/generate", { text_input: "hello" }, false],
+    ["/v2/models/gpt/infer_stream", V2, true],
+    ["/v2/models/gpt/infer", V2, false],
+    ["/v1/generate", { model: "lazy", prompt: "hello" }, false],
+    ["/v2/models/lazy/infer", V2, false],
+  ])("asks for pieces only where its caller does: %s %j", (path, body, pieces) =>
     withUpstream(undefined, async (server, upstream) => {
-      for (const stream of [false, true]) {
-        await server.request(path, {
-          method: "POST",
-          headers: { "content-type": "application/json" },
-          body: JSON.stringify({ ...body, stream }),
-        });
-        expect(upstream.requests.at(-1)!.body).toMatchObject({ stream });
-      }
+      const { status } = await server.request(path, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      expect(status).toBe(200);
+      expect(upstream.requests[0]!.body.stream ?? false).toBe(pieces);
+    }),
+  );
+
+  it.each([
+    ["ChatCompletion", false],
+    ["ChatCompletionStream", true],
+    ["StreamGenerate", true],
+  ] as const)("asks for pieces only where its caller does: gRPC %s", (method, pieces) =>
+    withUpstream(undefined, async (server, upstream) => {
+      const client = new TestClient(`127.0.0.1:${server.running.grpc.port}`);
+      const request = { model: "gpt", prompt: "hello" };
+      if (method === "ChatCompletion") await client.unary(LLMService.ChatCompletion, request);
+      else await openStream(client, method, request).end;
+      client.close();
+      expect(upstream.requests[0]!.body.stream ?? false).toBe(pieces);
+    }),
+  );
+
+  it.each([
+    { input: "hello", dimensions: 2 },
+    { input: "hello", input_type: "query" },
+    { input: [1, 2] },
+    { input: [[1, 2], [3]] },
+  ])("leaves embeddings to the upstream that only it can make: %j", (body) =>
+    withUpstream(reply(200, { object: "list", usage: { total_tokens: 2 } }), async (server, upstream) => {
+      const answer = await server.post("/v1/embeddings", { model: "gpt", ...body });
+      expect(answer).toEqual({ status: 200, body: { object: "list", usage: { total_tokens: 2 } } });
+      expect(upstream.requests[0]).toMatchObject({
+        url: "/v1/embeddings",
+        body: { model: "served-name", ...body },
+      });
+    }),
+  );
+
+  it.each([
+    { prompt: [1, 2], max_tokens: 3 },
+    { prompt: [[1, 2], [3]], stream: true },
+    { prompt: "hello", echo: true, logprobs: 1, max_tokens: 0 },
+  ])("leaves completions to the upstream that only it can make: %j", (body) =>
+    withUpstream(reply(200, { object: "text_completion" }), async (server, upstream) => {
+      const answer = await server.post("/v1/completions", { model: "gpt", ...body });
+      expect(answer).toEqual({ status: 200, body: { object: "text_completion" } });
+      expect(upstream.requests[0]).toMatchObject({
+        url: "/v1/completions",
+        body: { model: "served-name", ...body },
+      });
     }),
   );
 

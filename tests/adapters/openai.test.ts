@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import openai from "../../adapters/openai/index.ts";
+import { openaiOptions, timeoutFor } from "../../adapters/openai/options.ts";
 import { adapterContract, testCall } from "../../src/testing/index.ts";
 import { hello, load, spec } from "../support/openai-adapter.ts";
 import { chat, OpenaiUpstream, reply, stalls } from "../support/openai-upstream.ts";
@@ -161,11 +162,17 @@ describe("options", () => {
 
   it("has the defaults that documentation names", () => {
     const result = openai.options.safeParse({ base_url: "http://h" });
-    expect(result.success && result.data).toMatchObject({
-      upstream_timeout: 60_000,
-      max_retries: 2,
-      api_key: "",
-    });
+    expect(result.success && result.data).toMatchObject({ max_retries: 2, api_key: "" });
+  });
+
+  it.each([
+    [{}, "first token", 60_000],
+    [{}, "answer", 600_000],
+    [{ upstream_timeout: "5s" }, "first token", 5000],
+    [{ upstream_timeout: "5s" }, "answer", 5000],
+  ] as const)("with %j wait for the %s for %i ms", (options, awaited, milliseconds) => {
+    const result = openaiOptions.parse({ base_url: "http://h", ...options });
+    expect(timeoutFor(awaited, result)).toBe(milliseconds);
   });
 
   it.each([

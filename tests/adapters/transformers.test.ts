@@ -92,17 +92,23 @@ describe("a model that writes", () => {
   });
 
   it.each([
-    ["tools", { ...ask("Hi"), tools: [{}] }, /does not call tools/],
-    ["a format", { ...ask("Hi"), responseFormat: { type: "json_object" } }, /response_format/],
+    ["tools", { ...ask("Hi"), tools: [{}] }, /does not call tools/, "UNSUPPORTED"],
+    ["a format", { ...ask("Hi"), responseFormat: { type: "json_object" } }, /response_format/, "UNSUPPORTED"],
     [
       "an image",
       { messages: [{ role: "user", content: [{ type: "image_url" }] }], sampling: {} },
       /text only/,
+      "UNSUPPORTED",
     ],
-    ["a prompt that is too long", { prompt: "word ".repeat(3000), sampling: {} }, /at most 1023 fit/],
-  ] as const)("refuses %s", async (_what, request, message) => {
+    [
+      "a prompt that is too long",
+      { prompt: "word ".repeat(3000), sampling: {} },
+      /at most 1023 fit/,
+      "INVALID_ARGUMENT",
+    ],
+  ] as const)("refuses %s", async (_what, request, message, code) => {
     await expect(answer(llm, request as never)).rejects.toMatchObject({
-      code: "INVALID_ARGUMENT",
+      code,
       message: expect.stringMatching(message),
     });
   });
@@ -234,9 +240,9 @@ describe("sampling", () => {
     }
   });
 
-  it("draws in proportion to the probabilities", () => {
+  it.each([undefined, 0, -1])("draws in proportion to the probabilities, with top-k %s", (topK) => {
     const counts = [0, 0, 0, 0];
-    const sampler = new Sampler({ temperature: 1, seed: 1 }, 0);
+    const sampler = new Sampler({ temperature: 1, seed: 1, ...(topK === undefined ? {} : { topK }) }, 0);
     for (let draw = 0; draw < 4000; draw++) counts[sampler.next(logits(), [])]! += 1;
     const weights = [1, 5, 4, 0].map(Math.exp);
     const total = weights.reduce((a, b) => a + b);

@@ -32,7 +32,7 @@ describe("capstan models", () => {
   it("lists what is served, as a table or as JSON", async () => {
     expect(await models("list")).toBe(0);
     expect(printed.join("\n")).toMatch(
-      /^NAME +VERSION +STATE +REVISION +AGE +NOTE\nm +1 +READY +[0-9a-f]{12} +\d+s$/,
+      /^NAME +VERSION +STATE +REVISION +DIGEST +AGE +NOTE\nm +1 +READY +[0-9a-f]{12} +[0-9a-f]{12} +\d+s$/,
     );
     printed.length = 0;
     expect(await models("list", "--json")).toBe(0);

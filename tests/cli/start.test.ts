@@ -65,6 +65,12 @@ describe("capstan start", () => {
     expect(ready).toMatchObject({ level: "info", not_ready: [] });
     expect(ready.models).toEqual(expect.arrayContaining(["churn:1", "digits:1", "iris:1", "tiny-chat:1"]));
     expect(ready.time).toMatch(/^\d{4}-\d\d-\d\dT.*Z$/);
+    const named = await fetch(`http://${ready.http}/v1/generate`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ prompt: "What", max_new_tokens: 1 }),
+    });
+    expect(await named.json()).toMatchObject({ model: "tiny-chat", finish_reason: "length" });
     const answer = await fetch(`http://${ready.http}/v2/models/iris/infer`, {
       method: "POST",
       headers: { "content-type": "application/json" },

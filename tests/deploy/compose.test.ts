@@ -140,4 +140,15 @@ describe("compose.yaml", () => {
     );
     expect(datasources).toMatchObject([{ type: "prometheus", url: "http://prometheus:9090" }]);
   });
+
+  it("gives Prometheus its alerts, and Grafana the dashboards where it looks for them", async () => {
+    const { rule_files } = await manifest<{ rule_files: string[] }>("prometheus/prometheus.yml");
+    for (const file of rule_files) expect(await manifest(`prometheus/${file}`)).toHaveProperty("groups");
+    const { providers } = await manifest<{ providers: { options: { path: string } }[] }>(
+      "grafana/provisioning/dashboards/capstan.yml",
+    );
+    const [{ options }] = providers as [(typeof providers)[0]];
+    expect(compose.services.grafana!.volumes).toContain(`./grafana/dashboards:${options.path}:ro`);
+    expect(compose.services.prometheus!.volumes).toContain("./prometheus:/etc/prometheus:ro");
+  });
 });

@@ -120,14 +120,15 @@ describe.each(["server", "gateway"])("a stream of the %s that may be resumed", (
   it("can be cancelled by its id while the client is away, and ends at its deadline", async () => {
     const forever = url("scripted", "resume=1&prompt=forever");
     const id = `cancelled-${where}`;
+    const origin = where === "server" ? served.server.url : gateway.url;
     using first = new EventReader(forever, { headers: { "x-request-id": id } });
     await first.atLeast(1);
-    if (where === "server") {
-      first.leave();
-      expect((await served.server.post(`/v2/cancel/${id}`)).status).toBe(200);
-      using second = new EventReader(forever, { headers: { "last-event-id": `${id}:1` } });
-      expect((await second.ended()).events[0]).toMatchObject({ data: expect.stringContaining("CANCELLED") });
-    }
+    first.leave();
+    const before = script.aborted;
+    expect((await fetch(`${origin}/v2/cancel/${id}`, { method: "POST" })).status).toBe(200);
+    await eventually(() => script.aborted === before + 1);
+    using second = new EventReader(forever, { headers: { "last-event-id": `${id}:1` } });
+    expect((await second.ended()).events[0]).toMatchObject({ data: expect.stringContaining("CANCELLED") });
     using timed = new EventReader(forever, { headers: { "x-request-timeout-ms": "100" } });
     expect((await timed.ended()).events.at(-1)).toMatchObject({
       event: "failure",

@@ -8,7 +8,7 @@ import { eventsOf, type ServerEvent } from "../support/scripted-llm.ts";
 
 export interface TestGateway extends AsyncDisposable {
   readonly url: string;
-  close(): Promise<void>;
+  close(lingerMs?: number): Promise<void>;
 }
 
 /** A gateway in this process, in front of `host:port`; `settings` are those of settings.json. */
@@ -17,7 +17,7 @@ export async function gatewayTo(upstream: string, settings: object = {}): Promis
   const log = await createLog({ level: "silent", pretty: false });
   const gateway = await startGateway(parsed, parseUpstream(upstream)!, log);
   const { close } = gateway;
-  return { url: `http://127.0.0.1:${gateway.http.port}`, close, [Symbol.asyncDispose]: close };
+  return { url: `http://127.0.0.1:${gateway.http.port}`, close, [Symbol.asyncDispose]: () => close() };
 }
 
 /** Reads a stream of events as it comes. */

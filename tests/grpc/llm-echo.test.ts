@@ -60,7 +60,7 @@ describe("a language model of a real server", () => {
     ["max_tokens", { maxTokens: 0 }],
     ["temperature", { temperature: Number.NaN }],
     ["top_p", { topP: 1.5 }],
-    ["top_k", { topK: -1 }],
+    ["top_k", { topK: -2 }],
   ])("refuses a %s that makes no sense", async (field, sampling) => {
     const { code, details } = await ask({ messages: user("Hi"), ...sampling });
     expect([codeName(code), details]).toEqual(["INVALID_ARGUMENT", expect.stringContaining(`'${field}'`)]);

@@ -139,7 +139,11 @@ describe("a model on a thread", () => {
     const [looped, waited] = await Promise.allSettled([loop, other]);
     expect(looped).toMatchObject({ reason: { code: "DEADLINE_EXCEEDED" } });
     expect(waited).toMatchObject({
-      reason: { code: "INTERNAL", message: expect.stringContaining("broke off") },
+      reason: {
+        code: "NOT_READY",
+        retryAfterMs: 1000,
+        message: expect.stringContaining("send this one again"),
+      },
     });
     const [next] = await answer(runtime, "where");
     expect(next).not.toBe(thread);

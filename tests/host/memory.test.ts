@@ -102,6 +102,22 @@ describe("one session over every transport", () => {
     ).toContain("You are Gus");
   });
 
+  it("has the same name in a header, as UTF-8 or Latin-1, as anywhere else", async () => {
+    const name = "Jürgen/1%2F";
+    await talker.says("my name is Jo", undefined, { metadata: { session_id: name } });
+    for (const encoding of ["utf8", "latin1"] as const) {
+      const header = Buffer.from(name, encoding).toString("latin1");
+      const body = JSON.stringify({ model: "recall", prompt: "who am I?" });
+      const init = { method: "POST", headers: { ...json, "x-session-id": header }, body };
+      expect(await (await served.server.request("/v1/generate", init)).json()).toMatchObject({
+        output: "You are Jo",
+      });
+    }
+    const { body } = await served.server.get("/v2/models/recall/sessions");
+    expect(body).toMatchObject({ sessions: expect.arrayContaining([{ id: name }]) });
+    expect(await talker.turns(name)).toHaveLength(3);
+  });
+
   it("takes each prompt of one V2 request for a turn", async () => {
     const inputs = [{ name: "text_input", datatype: "BYTES", shape: [3], data: ["a", "b", "c"] }];
     await served.server.post("/v2/models/recall/infer", { inputs, parameters: { session_id: "batch" } });

@@ -63,6 +63,24 @@ describe("plugins from outside", () => {
     expect((await load("./mine.ts")).name).toBe("typed");
   });
 
+  it("may be a file in any TypeScript, and is read again when it or what it imports has changed", async () => {
+    const text = `import { word } from "./lib/word";
+      enum Name { Mine = "mine" }
+      const same = (value: any, _: unknown) => value;
+      class Made { constructor(readonly name: string) {} @same suffix() { return word } }
+      const made = new Made(Name.Mine);
+      ${source(`kind: "adapter", name: made.name + made.suffix(), async load() {}`)}`;
+    await files.write("mine.ts", text);
+    await files.write("lib/word.ts", "export const word: string = 'One';");
+    const first = await load("./mine.ts", "adapter");
+    expect(first.name).toBe("mineOne");
+    expect(await load("./mine.ts", "adapter")).toBe(first);
+    await files.write("lib/word.ts", "export const word: string = 'Another';");
+    expect((await load("./mine.ts", "adapter")).name).toBe("mineAnother");
+    await files.write("lib/word.ts", "export const word: string =\n = 1;");
+    await expect(load("./mine.ts", "adapter")).rejects.toThrow(/'.\/mine.ts' does not load: lib.word.ts:2: /);
+  });
+
   it("may be an npm package with exports for import only, found from the model's folder upwards", async () => {
     await addPackage("@team/runtime", RUNTIME, { exports: { ".": { import: "./index.js" } } });
     await mkdir(files.path("models/iris"), { recursive: true });

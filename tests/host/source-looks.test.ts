@@ -5,7 +5,7 @@ import { testCall } from "../../src/testing/index.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
-  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  vi.spyOn(Math, "random").mockReturnValue(0);
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -94,6 +94,17 @@ describe("a source", () => {
     await script.source[Symbol.asyncDispose]();
   });
 
+  it("is looked at early, never late, so that many servers do not ask at once", async () => {
+    vi.mocked(Math.random).mockReturnValue(0.5);
+    const script = new Script(MINUTE);
+    await script.source.look();
+    await vi.advanceTimersByTimeAsync(0.9 * MINUTE - 1);
+    expect(script.looks).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(script.looks).toBe(2);
+    await script.source[Symbol.asyncDispose]();
+  });
+
   it("keeps to a poll that is longer than that", async () => {
     const script = new Script(60 * MINUTE);
     await script.source.look();
@@ -112,11 +123,11 @@ describe("a source", () => {
     await script.source.look();
     script.says = at("2");
     const looking = script.source.look();
-    await vi.advanceTimersByTimeAsync(100);
+    await vi.advanceTimersByTimeAsync(50);
     script.says = at("3");
-    await vi.advanceTimersByTimeAsync(200);
+    await vi.advanceTimersByTimeAsync(100);
     expect(script.source.located).toEqual(at("1"));
-    await vi.advanceTimersByTimeAsync(200);
+    await vi.advanceTimersByTimeAsync(100);
     await looking;
     expect(script.changes).toEqual(["3"]);
   });

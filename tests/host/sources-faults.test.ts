@@ -132,6 +132,17 @@ describe("a canary without an alias to go by", () => {
     },
   );
 
+  it.each([
+    [
+      { uri: "models:/m@champion", extra: { canary: { alias: "champion", weight: 5 } } },
+      /alias of .* itself/,
+    ],
+    [{ uri: "models:/m@champion", version: "1", extra: { canary } }, /parameters.version "1".* leave it out/],
+  ])("is one also where both would be the same: %j", async (parameters, message) => {
+    const [found] = await onlyModel({ name: "m", implementation: "onnx", parameters }, root);
+    expect((found as Candidate).error?.message).toMatch(message);
+  });
+
   it("stops no other model", async () => {
     await using repository = await TestRepository.create();
     const { parameters, ...settings } = registry.settings("m", { canary });

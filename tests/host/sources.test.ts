@@ -70,20 +70,35 @@ describe("an alias", () => {
     await serves(2);
     registry.aliases.champion = "3";
     const body = JSON.stringify({ uri: "models:/m@champion" });
-    const signed = (secret: string) =>
+    const sent = (signature: string) =>
       server.request("/v2/repository/notify", {
         method: "POST",
         body,
-        headers: {
-          "x-capstan-signature": `sha256=${createHmac("sha256", secret).update(body).digest("hex")}`,
-        },
+        headers: { "x-capstan-signature": signature },
       });
-    expect((await signed("wrong")).status).toBe(403);
-    expect((await signed("s3cret")).status).toBe(202);
+    const digest = (secret: string) => createHmac("sha256", secret).update(body).digest("hex");
+    for (const wrong of [
+      `sha256=${digest("wrong")}`,
+      `sha256=${"é".repeat(64)}`,
+      digest("s3cret"),
+      "sha256=",
+    ])
+      expect((await sent(wrong)).status).toBe(403);
+    expect((await sent(`sha256=${digest("s3cret")}`)).status).toBe(202);
     await serves(3);
     expect((await post("/v2/repository/notify", { model: "ghost" })).status).toBe(404);
     expect((await post("/v2/repository/notify", {})).status).toBe(400);
     expect((await post("/v2/repository/notify", { model: 3 })).status).toBe(400);
+  });
+
+  it("that is deleted leaves the version serving, and says so", async () => {
+    await start();
+    delete registry.aliases.champion;
+    await eventually(async () => /no longer has it: .*no such alias/.test((await details())[0]!.reason));
+    expect(await version()).toBe(1);
+    registry.aliases.champion = "2";
+    await post("/v2/repository/notify", { model: "m" });
+    await serves(2);
   });
 
   it("costs one small request a look while nothing changes, and files are fetched once", async () => {
@@ -131,6 +146,15 @@ describe("a registry that is down", () => {
     expect(await version()).toBe(1);
   });
 
+  it("while it is to bring the files is asked for them again, also where folders are not looked at", async () => {
+    registry.faults["1"] = 500;
+    await start({ source: { poll: "1h" } }, { repository_poll: "0", readiness: "settled" });
+    expect(await version()).toBe(503);
+    expect((await details())[0]!.reason).toMatch(/500/);
+    delete registry.faults["1"];
+    await serves(1);
+  });
+
   it("at the first start is an error that says so, and is asked again", async () => {
     registry.isDown = true;
     await start();
@@ -163,8 +187,26 @@ describe("a person's decision", () => {
     expect(await version()).toBe(1);
     registry.aliases.champion = "3";
     await serves(3);
-    await post("/v2/models/m/rollback");
-    expect(await version()).toBe(2);
+  });
+
+  it("to roll back leads further back each time, and never to a version that was left so", async () => {
+    await start();
+    for (const alias of ["2", "3"]) {
+      registry.aliases.champion = alias;
+      await serves(Number(alias));
+    }
+    const back = async () => (await post("/v2/models/m/rollback")).status;
+    expect([await back(), await version()]).toEqual([200, 2]);
+    expect([await back(), await version()]).toEqual([200, 1]);
+    expect([await back(), await version()]).toEqual([404, 1]);
+    registry.aliases.champion = "4";
+    await serves(4);
+    expect([await back(), await version()]).toEqual([200, 1]);
+    registry.aliases.champion = "2";
+    await serves(2);
+    registry.aliases.champion = "5";
+    await serves(5);
+    expect([await back(), await version()]).toEqual([200, 2]);
   });
 
   it("to pin holds whatever the alias does, until it is unpinned", async () => {
@@ -239,7 +281,7 @@ describe("a canary", () => {
 
   it("that fails too often is taken back", async () => {
     registry.aliases.challenger = "2";
-    await start({ canary }, { repository_poll: "50ms" });
+    await start({ canary }, { repository_poll: "0" });
     await eventually(async () => (await details()).filter(({ state }) => state === "READY").length === 2);
     const bad = { inputs: [{ name: "z", shape: [1], datatype: "INT64", data: [0] }] };
     const fail = () => post("/v2/models/m/versions/2/infer", bad);
@@ -248,9 +290,16 @@ describe("a canary", () => {
       return (await details()).length === 1;
     });
     expect(await version()).toBe(1);
+    const serving = async () =>
+      (await details()).filter(({ state }) => state === "READY").map((each) => each.version);
+    registry.aliases.champion = "4";
+    await serves(4);
+    await post("/v2/models/m/rollback");
+    registry.aliases.champion = "5";
+    await serves(5);
+    await eventually(async () => (await details()).length === 1);
+    expect(await serving()).toEqual(["5"]);
     registry.aliases.challenger = "3";
-    await eventually(async () =>
-      (await details()).some(({ version: each, state }) => each === "3" && state === "READY"),
-    );
+    await eventually(async () => (await serving()).includes("3"));
   });
 });

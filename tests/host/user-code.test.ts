@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { UserCode } from "../../src/contracts/index.ts";
 import { scanRepository } from "../../src/host/repository.ts";
@@ -46,6 +47,76 @@ describe("TypeScript as users write it", () => {
     expect(await value(DECORATED, "lib/deep/m.ts")).toEqual([2, "object", 2, "object"]);
   });
 
+  it("follows what a tsconfig.json extends, a file or a package", async () => {
+    await files.write("base/tsconfig.base.json", { compilerOptions: { experimentalDecorators: true } });
+    await files.write("tsconfig.json", { extends: "./base/tsconfig.base" });
+    expect(await value(DECORATED)).toEqual([3, "string", 1, "undefined"]);
+    await files.write("node_modules/@team/config/package.json", { name: "@team/config" });
+    await files.write("node_modules/@team/config/tsconfig.json", {
+      extends: "./tsconfig.json",
+      compilerOptions: { experimentalDecorators: true },
+    });
+    await files.write("tsconfig.json", { extends: ["@not/installed", "@team/config/tsconfig.json"] });
+    expect(await value(DECORATED)).toEqual([3, "string", 1, "undefined"]);
+  });
+
+  it("finds files by the paths and the baseUrl of a tsconfig.json", async () => {
+    await files.write("tsconfig.json", {
+      compilerOptions: {
+        paths: { "@/*": ["./none/*", "./src/*"], "@/lib/*": ["./lib/*"], config: ["./src/config.ts"] },
+      },
+    });
+    await files.write("src/a/index.ts", `export * from "@/lib/b"; export { c } from "config";`);
+    await files.write("lib/b.ts", "export enum B { One = 1 }");
+    await files.write("src/config.ts", "export const c = 'c';");
+    const text = `import { B, c } from "@/a"; import fs from "node:fs"; export default [B.One, c, typeof fs]`;
+    expect(await value(text)).toEqual([1, "c", "object"]);
+    await files.write("tsconfig.json", { compilerOptions: { baseUrl: "src", paths: {} } });
+    await files.write("src/a/index.ts", `export { c } from "config.js";`);
+    expect(
+      await value(`import { c } from "a"; import { z } from "zod"; export default [c, typeof z]`),
+    ).toEqual(["c", "object"]);
+  });
+
+  it("goes by the tsconfig.json of a project that is not the model's folder", async () => {
+    await files.write("project/package.json", {});
+    await files.write("project/src/a.ts", `import { b } from "@/b"; export default b;`);
+    await files.write("project/src/b.ts", "export const b = 2;");
+    await files.write("project/tsconfig.json", { compilerOptions: { paths: { "@/*": ["./src/*"] } } });
+    await files.write("model/model-settings.json", {});
+    const load = () => UserModule.import(files.path("model"), files.path("project/src/a.ts"), testCall());
+    expect((await load()).exported("default")).toBe(2);
+    await files.write("tsconfig.json", { compilerOptions: { paths: { "@/*": ["./project/src/*"] } } });
+    await rm(files.path("project/tsconfig.json"));
+    await expect(load()).rejects.toThrow(/Cannot find package '@\/b'.* imported from [^ ]*a\.ts$/);
+  });
+
+  it("has import and export in the terms of CommonJS, and JSX", async () => {
+    await files.write("one.ts", "enum One { A = 1 }\nexport = { a: One.A };");
+    await files.write("two.ts", "export const b = 2; export default 3;");
+    const text = `
+      import fs = require("node:fs");
+      import assert = require("node:assert");
+      import one = require("./one");
+      import two = require('./two')
+      export import path = require("node:path");
+      assert(true);
+      export default [typeof fs.readFileSync, one.a, two.b, two.default, typeof path.join];`;
+    expect(await value(text)).toEqual(["function", 1, 2, 3, "function"]);
+    await files.write("tsconfig.json", { compilerOptions: { jsxFactory: "h" } });
+    await files.write("view.tsx", "const h = (tag: string) => tag; export const view = <b>x</b>;");
+    expect(await value(`import { view } from "./view"; export default view`)).toBe("b");
+  });
+
+  it("refuses decorators that may read types which are not emitted", async () => {
+    await files.write("tsconfig.json", `{ "compilerOptions": {\n"emitDecoratorMetadata": true } }`);
+    expect(await value("export default 1")).toBe(1);
+    await expect(code("function f(_: any) {}\n@f class A {}")).rejects.toMatchObject({
+      code: "LOAD_FAILED",
+      message: expect.stringMatching(/^tsconfig\.json:2: emitDecoratorMetadata is not supported, .* m\.ts /),
+    });
+  });
+
   it("names a tsconfig.json that cannot be read", async () => {
     await files.write("tsconfig.json", `{\n "compilerOptions": }`);
     await expect(code("export default 1")).rejects.toMatchObject({
@@ -77,6 +148,7 @@ describe("TypeScript as users write it", () => {
     ["export { T } from './t';", "m.ts:1: "],
     ["import './no-such-file';", "Cannot find module"],
     ["import 'no-such-package';", "Cannot find package 'no-such-package'"],
+    ["import '@no/such/sub';", "npm install @no/such"],
     ["throw undefined;", "undefined"],
     ["await Promise.reject(new TypeError('late'));", "m.ts:1: late"],
   ])("says where %j is wrong", async (text, message) => {

@@ -1,6 +1,7 @@
+import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dataOf, type LlmServer, serveLlms } from "../support/scripted-llm.ts";
-import type { TestServer } from "../support/server.ts";
+import { serve, TestRepository, type TestServer } from "../support/server.ts";
 
 let served: LlmServer;
 let server: TestServer;
@@ -84,22 +85,38 @@ describe("embeddings", () => {
       model: "scripted",
       usage: { prompt_tokens: 0, total_tokens: 0 },
     });
-    const packed = (await ask({ input: "abc", encoding_format: "base64", dimensions: 3 })).body as {
+    const packed = (await ask({ input: "abc", encoding_format: "base64" })).body as {
       data: [{ embedding: string }];
     };
     const bytes = Buffer.from(packed.data[0].embedding, "base64");
     expect([0, 4, 8].map((at) => bytes.readFloatLE(at))).toEqual([...Float32Array.of(3, 0.1, -1e-9)]);
   });
 
-  it("are refused for token ids, other dimensions, and models that make none", async () => {
-    expect(await ask({ input: [[1, 2]] })).toMatchObject({
-      status: 400,
-      body: { error: { param: "input" } },
-    });
-    expect(await ask({ input: "a", dimensions: 2 })).toMatchObject({
-      status: 400,
-      body: { error: { param: "dimensions", message: expect.stringContaining("3") } },
-    });
+  it.each([false, true])(
+    "are refused for token ids and other dimensions where no upstream makes them (lazy: %s)",
+    async (lazy) => {
+      await using repository = await TestRepository.create();
+      await repository.addSample("embedder");
+      const settings = JSON.parse(await readFile(repository.path("embedder", "model-settings.json"), "utf8"));
+      settings.parameters.extra.lazy = lazy;
+      await repository.write("embedder", settings);
+      await using other = await serve(repository.root);
+      const embed = (more: object) => other.post("/v1/embeddings", { model: "embedder", ...more });
+      expect(await embed({ input: "a", dimensions: 256, input_type: "query" })).toMatchObject({
+        status: 200,
+      });
+      expect(await embed({ input: "a", dimensions: 2 })).toMatchObject({
+        status: 400,
+        body: { error: { param: "dimensions", message: expect.stringContaining("256") } },
+      });
+      expect(await embed({ input: [[1, 2]] })).toMatchObject({
+        status: 501,
+        body: { error: { param: "input", message: expect.stringContaining("token ids") } },
+      });
+    },
+  );
+
+  it("are refused by models that make none", async () => {
     expect(await ask({ input: "a", model: "echo" })).toMatchObject({ status: 501 });
   });
 });

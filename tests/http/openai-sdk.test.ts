@@ -78,6 +78,18 @@ describe("the openai package", () => {
     expect(read).toEqual(["one"]);
   });
 
+  it("does not ask again for what a model cannot do", async () => {
+    let asked = 0;
+    const counting: typeof fetch = (url, init) => {
+      asked += 1;
+      return fetch(url, init);
+    };
+    const patient = new OpenAI({ baseURL: client.baseURL, apiKey: "none", maxRetries: 2, fetch: counting });
+    const work = patient.embeddings.create({ model: "echo", input: "a" });
+    await expect(work).rejects.toMatchObject({ status: 501, code: "unsupported" });
+    expect(asked).toBe(1);
+  });
+
   it("stops the model when it leaves a stream, and when it gives up waiting", async () => {
     const before = script.aborted;
     const body = { model: "scripted", messages: user("forever"), stream: true as const };

@@ -170,6 +170,17 @@ describe("a streamed chat completion", () => {
     ]);
   });
 
+  it("takes the input of an application in place of messages", async () => {
+    const asked = async (more: object) => server.post(CHAT, { model: "echo", ...more });
+    const said = async (more: object) =>
+      ((await asked(more)).body as { choices: { message: { content: string } }[] }).choices[0]!.message
+        .content;
+    expect(await said({ input: { topic: "x" } })).toBe('Echo: {"topic":"x"}');
+    expect(await said({ inputs: "hi" })).toBe("Echo: hi");
+    expect(await said({ input: "no", messages: [user("hi")] })).toBe("Echo: hi");
+    expect((await asked({})).body).toMatchObject({ error: { param: "messages" } });
+  });
+
   it("numbers tool calls, and has reasoning, log probabilities and an empty answer", async () => {
     const deltas = async (content: string) => {
       const { events } = await streamed(CHAT, chat(content));

@@ -1,5 +1,6 @@
 import { Agent, request } from "node:http";
 import { describe, expect, it } from "vitest";
+import { gatewayTo } from "../gateway/support.ts";
 import { SAMPLES, serve } from "../support/server.ts";
 
 const LINGER_MS = 100;
@@ -20,13 +21,29 @@ function get(agent: Agent, port: number, path: string): Promise<Answer> {
   });
 }
 
-describe("a server that stops with clients that do not know", () => {
+/** Both close in the same way; a gateway is ready as long as the server behind it is. */
+const SERVERS = {
+  "capstan start": async () => {
+    const { running } = await serve(SAMPLES);
+    return { port: running.http.port, close: () => running.close(LINGER_MS) };
+  },
+  "capstan gateway": async () => {
+    const { running } = await serve(SAMPLES);
+    const gateway = await gatewayTo(`127.0.0.1:${running.grpc.port}`);
+    const close = async () => {
+      await gateway.close(LINGER_MS);
+      await running.close();
+    };
+    return { port: Number(new URL(gateway.url).port), close };
+  },
+};
+
+describe.each(Object.entries(SERVERS))("%s, stopping with clients that do not know", (_name, start) => {
   it("answers all that they send over open connections, and says when to connect elsewhere", async () => {
-    const server = await serve(SAMPLES);
     using agent = new DisposableAgent();
-    const { port } = server.running.http;
+    const { port, close } = await start();
     expect(await get(agent, port, "/v2/health/ready")).toEqual({ status: 200, connection: "keep-alive" });
-    const closed = server.running.close(LINGER_MS);
+    const closed = close();
     const answers: Answer[] = [];
     const sendOn = async () => {
       for (;;) answers.push(await get(agent, port, "/v2/health/ready"));
@@ -39,11 +56,10 @@ describe("a server that stops with clients that do not know", () => {
   });
 
   it("closes connections that nobody uses", async () => {
-    const server = await serve(SAMPLES);
     using agent = new DisposableAgent();
-    const { port } = server.running.http;
+    const { port, close } = await start();
     await get(agent, port, "/v2/health/live");
-    await server.running.close(LINGER_MS);
+    await close();
     await expect(get(agent, port, "/v2/health/live")).rejects.toThrow(/ECONN|hang up/);
   });
 });

@@ -62,7 +62,7 @@ describe("/v1/generate", () => {
     ["a length that the prompt fills", { prompt: "a b c", max_length: 3 }, "max_length"],
     ["two lengths", { prompt: "a", max_length: 5, max_new_tokens: 2 }, "max_length"],
     ["several answers", { prompt: "a", n: 2 }, "n"],
-    ["a limit out of range", { prompt: "a", max_new_tokens: 0 }, "max_tokens"],
+    ["a limit out of range", { prompt: "a", max_new_tokens: 0 }, "max_new_tokens"],
     ["an unknown model", { prompt: "a", model: "nobody" }, "model"],
   ];
   it.each(faults)("refuses %s", async (_what, body, param) => {

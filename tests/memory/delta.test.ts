@@ -76,6 +76,24 @@ describe("writing behind", () => {
     expect(await read(memory)).toEqual([turn("1")]);
   });
 
+  it("is settled when its turns are in the table, however often that failed", async () => {
+    await using memory = await open();
+    warehouse.failing = { start: "INSERT", message: "away" };
+    await memory.append(session, [turn("1")], testCall());
+    const controller = new AbortController();
+    const gone = new Error("gone");
+    const left = memory.settled!(session, testCall({ signal: controller.signal }));
+    const settled = memory.settled!(session, testCall());
+    await eventually(() => warehouse.ran.filter((word) => word === "INSERT").length > 1);
+    controller.abort(gone);
+    await expect(left).rejects.toBe(gone);
+    expect(warehouse.rows).toEqual([]);
+    warehouse.failing = undefined;
+    await settled;
+    expect(warehouse.rows).toHaveLength(1);
+    await memory.settled!({ owner: "other", id: "talk" }, testCall());
+  });
+
   it("lets a reader leave while it waits", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     warehouse.gate = promise;

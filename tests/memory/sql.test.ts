@@ -21,24 +21,28 @@ afterAll(async () => {
   await files[Symbol.asyncDispose]();
 });
 
-const open = (url: string): Promise<MemoryStore> => sql.open({ url }, testHost());
+const open = (url: string): Promise<MemoryStore> => sql.open({ url, ttl: undefined }, testHost());
 const session: Session = { owner: "ann", id: "talk" };
 const turn = (id: string): Turn => ({ id, at: 1, messages: [{ role: "user", content: id }] });
 
-/** Ends the hold of a lock, as when its time is over. */
-const expire = {
-  sqlite(digest: string) {
+/** Rows of a statement that has the digest of a session as its parameter. */
+const query = {
+  async sqlite(statement: string, digest: string): Promise<unknown[]> {
     const database = new DatabaseSync(files.path("memory.db"), { timeout: 5000 });
-    database.prepare("UPDATE capstan_memory_locks SET expires_at = 0 WHERE session = ?").run(digest);
-    database.close();
+    using _ = { [Symbol.dispose]: () => database.close() };
+    return database.prepare(statement.replace("$1", "?")).all(digest);
   },
-  async postgres(digest: string) {
+  async postgres(statement: string, digest: string): Promise<unknown[]> {
     const client = new pg.Client(urls.postgres);
     await client.connect();
-    await client.query("UPDATE capstan_memory_locks SET expires_at = 0 WHERE session = $1", [digest]);
-    await client.end();
+    await using _ = { [Symbol.asyncDispose]: () => client.end() };
+    return (await client.query(statement, [digest])).rows;
   },
 };
+
+/** Ends the hold of a lock, or the time of a session, as when it is over. */
+const expire = (kind: (typeof kinds)[number], digest: string, table = "locks", at = 0) =>
+  query[kind](`UPDATE capstan_memory_${table} SET expires_at = ${at} WHERE session = $1`, digest);
 
 describe.each(kinds)("contract on %s", (kind) => {
   const cases = memoryContract(sql, {
@@ -47,7 +51,9 @@ describe.each(kinds)("contract on %s", (kind) => {
         return urls[kind];
       },
     },
-    expireLock: async (locked) => expire[kind](sessionDigest(locked)),
+    expireLock: async (locked) => {
+      await expire(kind, sessionDigest(locked));
+    },
   });
   for (const { name, run } of cases) it(name, run);
 
@@ -56,12 +62,12 @@ describe.each(kinds)("contract on %s", (kind) => {
     const locked = { owner: "ann", id: `renewed on ${kind}` };
     await using memory = await open(urls[kind]);
     await using _ = await memory.lock!(locked, testCall());
-    await expire[kind](sessionDigest(locked));
+    await expire(kind, sessionDigest(locked));
     await vi.advanceTimersByTimeAsync(3000);
     await using other = await open(urls[kind]);
     const impatient = testCall({ signal: AbortSignal.timeout(100) });
     await expect(other.lock!(locked, impatient)).rejects.toThrow(/timeout/);
-    await expire[kind](sessionDigest(locked));
+    await expire(kind, sessionDigest(locked));
     await using __ = await other.lock!(locked, testCall());
     const timers = vi.getTimerCount();
     await vi.advanceTimersByTimeAsync(3000);
@@ -87,6 +93,78 @@ describe.each(kinds)("%s", (kind) => {
     expect(await collect(memory.read({ owner: "ann", id: "long" }, { last: 1100 }, testCall()))).toEqual(
       turns.slice(100),
     );
+  });
+});
+
+describe.each(kinds)("a time to live on %s", (kind) => {
+  const forgetting = () => sql.open({ url: urls[kind], ttl: "1h" }, testHost());
+  const ids = async (memory: MemoryStore, of: Session) =>
+    (await collect(memory.read(of, {}, testCall()))).map(({ id }) => id);
+  const count = async (table: string, of: Session) =>
+    (await query[kind](`SELECT 1 FROM capstan_memory${table} WHERE session = $1`, sessionDigest(of))).length;
+  const ends = async (of: Session) => {
+    const rows = await query[kind](
+      "SELECT expires_at FROM capstan_memory_sessions WHERE session = $1",
+      sessionDigest(of),
+    );
+    return Number((rows[0] as { expires_at: unknown }).expires_at);
+  };
+
+  it("forgets a session that was not used for that long, and begins it anew", async () => {
+    await using memory = await forgetting();
+    const talk = { owner: `ttl ${kind}`, id: "forgotten" };
+    await memory.append(talk, [turn("1")], testCall());
+    await memory.append(talk, [turn("2")], testCall());
+    expect(await ids(memory, talk)).toEqual(["1", "2"]);
+    await expire(kind, sessionDigest(talk), "sessions", 1);
+    expect(await ids(memory, talk)).toEqual([]);
+    expect(await collect(memory.sessions!(talk.owner, testCall()))).toEqual([]);
+    await memory.append(talk, [turn("1"), turn("3")], testCall());
+    expect(await ids(memory, talk)).toEqual(["1", "3"]);
+  });
+
+  it("begins again with each use, and for what was there before it", async () => {
+    const talk = { owner: `ttl ${kind}`, id: "used" };
+    {
+      await using plain = await open(urls[kind]);
+      await plain.append(talk, [turn("old")], testCall());
+    }
+    await using memory = await forgetting();
+    expect(await ids(memory, talk)).toEqual(["old"]);
+    await memory.append(talk, [turn("new")], testCall());
+    const first = await ends(talk);
+    await expire(kind, sessionDigest(talk), "sessions", first - 1_800_000);
+    expect(await ids(memory, talk)).toEqual(["old", "new"]);
+    expect(await ends(talk)).toBeGreaterThanOrEqual(first);
+  });
+
+  it("deletes what is forgotten when a server starts, and the rows of its locks a day later", async () => {
+    const [late, latest] = ["late", "latest"].map((id) => ({ owner: `ttl ${kind}`, id })) as [
+      Session,
+      Session,
+    ];
+    {
+      await using memory = await forgetting();
+      for (const talk of [late, latest]) {
+        await using _ = await memory.lock!(talk, testCall());
+        await memory.append(talk, [turn("1")], testCall());
+      }
+    }
+    await expire(kind, sessionDigest(late), "sessions", Date.now() - 1000);
+    await expire(kind, sessionDigest(latest), "sessions", 1);
+    await using memory = await forgetting();
+    expect(await ids(memory, { owner: "other", id: "x" })).toEqual([]);
+    expect([await count("", late), await count("_locks", late), await count("_sessions", late)]).toEqual([
+      0, 1, 1,
+    ]);
+    expect(await count("", latest)).toBe(0);
+    expect([await count("_locks", latest), await count("_sessions", latest)]).toEqual([0, 0]);
+  });
+});
+
+it("refuses a time to live that is none", () => {
+  expect(sql.options.safeParse({ url: "sqlite:", ttl: "soon" })).toMatchObject({
+    error: { issues: [{ path: ["ttl"] }] },
   });
 });
 

@@ -49,11 +49,7 @@ it("are followed by every replica that shares the database", async () => {
   await using registry = await TestRegistry.start();
   await using repository = await TestRepository.create();
   await repository.write("m", registry.settings("m"));
-  const settings = {
-    inference_log: { enabled: true },
-    auth: { database_url: postgres.url },
-    repository_poll: "50ms",
-  };
+  const settings = { auth: { database_url: postgres.url }, repository_poll: "50ms" };
   await using one = await serve(repository.root, settings);
   await using two = await serve(repository.root, settings);
   const pinned = await one.post("/v2/models/m/pin", { version: "7" });
@@ -65,4 +61,27 @@ it("are followed by every replica that shares the database", async () => {
       return false;
     }
   });
+});
+
+it("that were made before there was a database hold with it, and are taken over once", async () => {
+  await using registry = await TestRegistry.start();
+  await using repository = await TestRepository.create();
+  const cache_dir = repository.path(".cache");
+  await repository.write("later", registry.settings("later"));
+  const shared = { cache_dir, auth: { database_url: postgres.url } };
+  const serving = async (settings: object) => {
+    await using server = await serve(repository.root, { cache_dir, ...settings });
+    return server.running.repository.index().map(({ version }) => version);
+  };
+  {
+    await using server = await serve(repository.root, { cache_dir });
+    expect((await server.post("/v2/models/later/pin", { version: "7" })).status).toBe(200);
+  }
+  expect(await serving({})).toEqual(["7"]);
+  expect(await serving(shared)).toEqual(["7"]);
+  {
+    await using server = await serve(repository.root, shared);
+    expect((await server.post("/v2/models/later/unpin")).status).toBe(200);
+  }
+  expect(await serving(shared)).toEqual(["1"]);
 });

@@ -157,7 +157,7 @@ it("says when nobody listens", async () => {
   const endpoint = "http://127.0.0.1:1";
   await expect(locate("s3://models/iris", { endpoint })).rejects.toMatchObject({
     code: "UPSTREAM",
-    message: expect.stringMatching(/ECONNREFUSED/),
+    message: expect.stringMatching(/iris\/?: connect ECONNREFUSED 127.0.0.1:1. Check endpoint/),
   });
 });
 

@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import type { CapLLM, ChatRequest, Completion, Part } from "../../src/contracts/index.ts";
+import {
+  type CapLLM,
+  type ChatRequest,
+  type Completion,
+  foldParts,
+  type Part,
+} from "../../src/contracts/index.ts";
 import { collect, testCall } from "../../src/testing/index.ts";
 import { ask, finish, open, scripted, seen, text, USAGE } from "./llm-fakes.ts";
 
@@ -219,11 +225,12 @@ describe("predictText", () => {
     await expect(runtime.llm.predictText!(ask("x"), testCall())).rejects.toMatchObject({ code: "UPSTREAM" });
   });
 
-  it("is had from the stream where the adapter turns out to lack it", async () => {
+  it("is not promised by a lazy model, whose stream folds to the same", async () => {
     const call = { id: "1", name: "f", arguments: "{}" };
     const script: Part[] = [text("a"), text("x", 1), { type: "tool-call", choice: 0, call }, text("b")];
     await using runtime = await open(scripted([...script, finish(1), finish(0, "stop")]), { lazy: true });
-    expect(await runtime.llm.predictText!({ ...ask("x"), n: 2 }, testCall())).toEqual({
+    expect(runtime.llm.predictText).toBeUndefined();
+    expect(await foldParts(runtime.llm.streamTokens({ ...ask("x"), n: 2 }, testCall()))).toEqual({
       choices: [
         { text: "ab", toolCalls: [call], reason: "stop" },
         { text: "x", toolCalls: [], reason: "length" },

@@ -70,7 +70,7 @@ describe("a request", () => {
     ["temperature", { temperature: "1" }],
     ["top_p", { topP: 0 }],
     ["top_p", { topP: 1.1 }],
-    ["top_k", { topK: -1 }],
+    ["top_k", { topK: -2 }],
     ["min_p", { minP: 2 }],
     ["seed", { seed: 0.5 }],
     ["frequency_penalty", { frequencyPenalty: 3 }],

@@ -14,12 +14,12 @@ export interface TestKey {
   readonly key: string;
 }
 
-/** iris, `echo`, and `slow`, an echo that takes 50 ms for each word. */
+/** iris, `echo`, and `slow`, a lazy echo that takes 50 ms for each word. */
 export async function modelsForKeys(): Promise<TestRepository> {
   const repository = await TestRepository.create();
   await repository.addSample("iris");
   for (const [name, delay_ms] of Object.entries({ echo: 0, slow: 50 })) {
-    const parameters = { extra: { framework: "echo", delay_ms } };
+    const parameters = { extra: { framework: "echo", delay_ms, lazy: delay_ms > 0 } };
     await repository.write(name, { name, implementation: "llm", parameters });
   }
   return repository;
@@ -30,14 +30,14 @@ export class TestAccess implements AsyncDisposable {
   readonly server: TestServer;
   readonly store: Store;
   readonly records: AccessRecords;
-  readonly #grpc: TestClient;
+  readonly grpc: TestClient;
   #roles = 0;
 
   private constructor(server: TestServer, store: Store) {
     this.server = server;
     this.store = store;
     this.records = new AccessRecords(store.database);
-    this.#grpc = new TestClient(`127.0.0.1:${server.running.grpc.port}`);
+    this.grpc = new TestClient(`127.0.0.1:${server.running.grpc.port}`);
   }
 
   static async start(root: string, database_url: string, settings: object = {}): Promise<TestAccess> {
@@ -83,7 +83,7 @@ export class TestAccess implements AsyncDisposable {
     method: Method<QI, Q, AI, A>,
     request: QI,
   ): Promise<Reply<A>> {
-    return this.#grpc.unary(method, request, { headers: bearer(key) });
+    return this.grpc.unary(method, request, { headers: bearer(key) });
   }
 
   /** What a key has taken of its months. */
@@ -98,7 +98,7 @@ export class TestAccess implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#grpc.close();
+    this.grpc.close();
     await this.store[Symbol.asyncDispose]();
     await this.server[Symbol.asyncDispose]();
   }

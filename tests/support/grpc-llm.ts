@@ -56,10 +56,15 @@ export function openStream(
   client: TestClient,
   name: StreamName,
   request: Request,
-  settings: { readonly requestId?: string; readonly deadlineMs?: number } = {},
+  settings: {
+    readonly requestId?: string;
+    readonly deadlineMs?: number;
+    readonly headers?: Readonly<Record<string, string>>;
+  } = {},
 ): Streaming {
   const { path, requestSerialize, responseDeserialize } = LLMService[name];
   const metadata = new Metadata();
+  for (const [header, value] of Object.entries(settings.headers ?? {})) metadata.set(header, value);
   if (settings.requestId) metadata.set("x-request-id", settings.requestId);
   const deadline = Date.now() + (settings.deadlineMs ?? 15_000);
   const call = client.raw.makeServerStreamRequest(

@@ -46,6 +46,12 @@ export class TestPostgres implements AsyncDisposable {
     this.#killed = true;
   }
 
+  /** At the same port, with what was written before the kill. */
+  async restart(): Promise<void> {
+    await this.#server.start();
+    this.#killed = false;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#killed) await this.#server.stop();
     await rm(this.#folder, { recursive: true, force: true });

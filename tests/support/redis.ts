@@ -19,6 +19,7 @@ export class FakeRedis implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   #server: net.Server | undefined;
   #port = 0;
+  #hangs = false;
 
   static async start(): Promise<FakeRedis> {
     const redis = new FakeRedis();
@@ -49,6 +50,11 @@ export class FakeRedis implements AsyncDisposable {
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 
+  /** It takes connections and commands, and answers none. */
+  hang(): void {
+    this.#hangs = true;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.crash();
   }
@@ -57,10 +63,11 @@ export class FakeRedis implements AsyncDisposable {
     this.#sockets.add(socket);
     let rest = "";
     socket.on("close", () => this.#sockets.delete(socket)).on("error", () => {});
-    socket.setEncoding("utf8").on("data", (chunk: string) => {
+    socket.setEncoding("latin1").on("data", (chunk: string) => {
+      if (this.#hangs) return;
       const { commands, left } = readCommands(rest + chunk);
       rest = left;
-      socket.write(commands.map((command) => encode(this.#answer(command, socket))).join(""));
+      socket.write(commands.map((command) => encode(this.#answer(command, socket))).join(""), "latin1");
     });
   }
 
@@ -93,6 +100,8 @@ export class FakeRedis implements AsyncDisposable {
       const like = new RegExp(`^${pattern.replace(/[{}]/g, "\\$&").replaceAll("*", ".*")}$`);
       return [...this.#kept.keys()].filter((key) => like.test(key) && this.#find(key));
     },
+    /** All at once, as a small Redis does. */
+    scan: (_cursor, [, pattern = ""]) => ["0", this.#commands.keys!(pattern, [], undefined as never)],
     pexpire: (key, [ttl]) => {
       const kept = this.#find(key);
       if (kept) kept.expires = Date.now() + Number(ttl);
@@ -121,7 +130,7 @@ export class FakeRedis implements AsyncDisposable {
     xrevrange: (key) => (this.#find(key)?.entries ?? []).slice(-1).map(entryReply),
     publish: (channel, [message = ""]) => {
       const sockets = this.#subscribers.get(channel) ?? new Set();
-      for (const socket of sockets) socket.write(encode(["message", channel, message]));
+      for (const socket of sockets) socket.write(encode(["message", channel, message]), "latin1");
       return sockets.size;
     },
     subscribe: (channel, _, socket) => {
@@ -144,7 +153,7 @@ export class FakeRedis implements AsyncDisposable {
 
 const entryReply = ([id, fields]: Entry): Reply => [`${id}-0`, [...fields]];
 
-/** Commands are arrays of bulk strings (RESP 2). Texts are taken to be ASCII. */
+/** Commands are arrays of bulk strings (RESP 2). A character of a text is a byte. */
 function readCommands(bytes: string): { commands: string[][]; left: string } {
   const commands: string[][] = [];
   let left = bytes;
@@ -168,7 +177,7 @@ function readCommands(bytes: string): { commands: string[][]; left: string } {
 function encode(reply: Reply): string {
   if (reply === null) return "$-1\r\n";
   if (typeof reply === "number") return `:${reply}\r\n`;
-  if (typeof reply === "string") return `$${Buffer.byteLength(reply)}\r\n${reply}\r\n`;
+  if (typeof reply === "string") return `$${reply.length}\r\n${reply}\r\n`;
   if (Array.isArray(reply)) return `*${reply.length}\r\n${reply.map(encode).join("")}`;
   return "error" in reply ? `-${reply.error}\r\n` : `+${reply.simple}\r\n`;
 }

@@ -11,11 +11,16 @@ export const adding = (version: number): Uint8Array =>
     nodes: [{ op: "Add", inputs: ["x", "c"], outputs: ["y"] }],
   });
 
+/** Contents by path. */
+export type Files = Readonly<Record<string, Uint8Array>>;
+
 /** What speaks MLflow's registry protocol in this process: versions, aliases, and the faults of a bad day. */
 export class TestRegistry implements AsyncDisposable {
   readonly aliases: Record<string, string> = { champion: "1" };
   /** Files by version; a version that is not here adds its own number. */
-  readonly contents: Record<string, Uint8Array> = {};
+  readonly contents: Record<string, Uint8Array | Files> = {};
+  /** Statuses by version, instead of its file. */
+  readonly faults: Record<string, number> = {};
   /** Answers everything with a 500. */
   isDown = false;
   /** Of every request, in milliseconds. */
@@ -80,6 +85,22 @@ export class TestRegistry implements AsyncDisposable {
     response.end(content);
   }
 
+  #files(version: string): Files {
+    const content = this.contents[version] ?? adding(Number(version));
+    return content instanceof Uint8Array ? { "model.onnx": content } : content;
+  }
+
+  /** What lies in a folder, `VERSION` or below, by its own name. */
+  #listing(path: string) {
+    const [version, ...below] = path.split("/") as [string, ...string[]];
+    const folder = below.map((part) => `${part}/`).join("");
+    const rests = Object.keys(this.#files(version))
+      .filter((name) => name.startsWith(folder))
+      .map((name) => name.slice(folder.length).split("/"));
+    const folders = new Map(rests.map(([name, ...rest]) => [name!, rest.length > 0]));
+    return Array.from(folders, ([name, is_dir]) => ({ path: name, is_dir }));
+  }
+
   #find(url: URL): [number, unknown] {
     const path = url.pathname.replace("/api/2.0/mlflow/", "").replace("/api/2.0/", "");
     const query = url.searchParams;
@@ -91,10 +112,10 @@ export class TestRegistry implements AsyncDisposable {
     if (path === "model-versions/get") return [200, { model_version: described(query.get("version")!) }];
     if (path === "model-versions/get-download-uri")
       return [200, { artifact_uri: `mlflow-artifacts:/${query.get("version")}` }];
-    if (path === "mlflow-artifacts/artifacts")
-      return [200, { files: [{ path: "model.onnx", is_dir: false }] }];
-    const version = /^mlflow-artifacts\/artifacts\/(\d+)\/model.onnx$/.exec(path)?.[1];
-    return version === undefined ? [404, {}] : [200, this.contents[version] ?? adding(Number(version))];
+    if (path === "mlflow-artifacts/artifacts") return [200, { files: this.#listing(query.get("path")!) }];
+    const [, version, file] = /^mlflow-artifacts\/artifacts\/(\d+)\/(.+)$/.exec(path) ?? [];
+    const content = version === undefined ? undefined : this.#files(version)[decodeURIComponent(file!)];
+    return content === undefined ? [404, {}] : [this.faults[version!] ?? 200, content];
   }
 }
 

@@ -98,11 +98,16 @@ export interface LlmServer extends AsyncDisposable {
   readonly repository: TestRepository;
 }
 
+/** Puts the model `scripted` into a repository. */
+export async function addScripted(repository: TestRepository): Promise<void> {
+  await repository.write("scripted", llm("scripted", { framework: "./scripted.ts" }));
+  await writeFile(repository.path("scripted", "scripted.ts"), SCRIPTED);
+}
+
 /** A server with the models `scripted` and, by default, `echo`, which repeats what it is told. */
 export async function serveLlms(settings: Record<string, unknown> = {}, echo = true): Promise<LlmServer> {
   const repository = await TestRepository.create();
-  await repository.write("scripted", llm("scripted", { framework: "./scripted.ts" }));
-  await writeFile(repository.path("scripted", "scripted.ts"), SCRIPTED);
+  await addScripted(repository);
   if (echo) await repository.write("echo", llm("echo", { framework: "echo" }));
   const server = await serve(repository.root, settings);
   return {

@@ -35,8 +35,14 @@ export class Leases implements Disposable {
   /** The lease, or undefined when all places are taken. Rejects when Redis does not answer. */
   async acquire(key: string, limit: number): Promise<string | undefined> {
     const lease = randomUUID();
-    const got = await this.#redis.eval(ACQUIRE, 1, nameOf(key), limit, lease, LEASE_MS);
-    if (got !== 1) return undefined;
+    try {
+      const got = await this.#redis.eval(ACQUIRE, 1, nameOf(key), limit, lease, LEASE_MS);
+      if (got !== 1) return undefined;
+    } catch (error) {
+      // An answer that came too late may have been a place.
+      this.release(key, lease);
+      throw error;
+    }
     this.#held.set(lease, key);
     return lease;
   }

@@ -1,4 +1,5 @@
 import { CapstanError, invalid } from "../../contracts/index.ts";
+import type { Refusals } from "../refusals.ts";
 import type { Role } from "../role.ts";
 import type { Places } from "./places.ts";
 import type { Quotas, Share } from "./quotas.ts";
@@ -6,14 +7,17 @@ import type { Rate, RateState, Rates } from "./rates.ts";
 
 /** What a piece of work wants. */
 export interface Wanted extends Share {
-  /** Whether it counts as a request under way. */
-  readonly place: boolean;
+  /** Among the requests under way; `kept` is one that the request had before. */
+  readonly place: "new" | "kept" | "none";
 }
 
 /** What a piece of work has taken; it is put right when the work is over. */
 export interface Taken {
-  /** @param used tokens in and out. */
-  settle(used: number): void;
+  /**
+   * @param used tokens in and out.
+   * @param none the work was all of its request, which counts for nothing.
+   */
+  settle(used: number, none: boolean): void;
   /** The request is not under way any more. */
   leave(): void;
 }
@@ -25,8 +29,10 @@ export class Limits {
   readonly #rates: Rates;
   readonly #quotas: Quotas;
   readonly #places: Places;
+  readonly #refusals: Refusals;
 
-  constructor(rates: Rates, quotas: Quotas, places: Places) {
+  constructor(rates: Rates, quotas: Quotas, places: Places, refusals: Refusals) {
+    this.#refusals = refusals;
     this.#rates = rates;
     this.#quotas = quotas;
     this.#places = places;
@@ -46,24 +52,30 @@ export class Limits {
     if (!isLimited(role)) return NOTHING;
     await using undo = new AsyncDisposableStack();
     let leave = () => {};
-    if (role.concurrency !== null && wanted.place) {
-      leave = await this.#places.take(key, role.name, role.concurrency);
+    if (role.concurrency !== null && wanted.place !== "none") {
+      const place = this.#places.take(key, role.name, role.concurrency, wanted.place);
+      leave = await this.#refusals.counting("concurrency", "RATE_LIMITED", place);
       undo.defer(leave);
     }
-    const giveBack = await this.#takeRates(key, role, wanted, note);
-    undo.defer(() => giveBack(-wanted.tokens));
-    const month = isMonthly(role) ? await this.#quotas.reserve(key, role, wanted) : undefined;
+    const settleRates = await this.#takeRates(key, role, wanted, note);
+    undo.defer(() => settleRates(-wanted.tokens));
+    const month = isMonthly(role) ? await this.#reserve(key, role, wanted) : undefined;
     undo.move();
     return {
       leave,
-      settle: (used) => {
-        giveBack(used - wanted.tokens);
-        if (month !== undefined) this.#quotas.settle(key, month, used - wanted.tokens);
+      settle: (used, none) => {
+        const tokens = used - wanted.tokens;
+        settleRates(tokens);
+        if (month !== undefined) this.#quotas.settle(key, month, { requests: none ? -1 : 0, tokens });
       },
     };
   }
 
-  /** Resolves to what puts the tokens right. Requests stay counted, refused ones as well: as in OpenAI's API. */
+  #reserve(key: string, role: Role, wanted: Wanted): Promise<string> {
+    return this.#refusals.counting("month", "QUOTA_EXCEEDED", this.#quotas.reserve(key, role, wanted));
+  }
+
+  /** Resolves to what puts the tokens right. Requests stay counted, failed ones as well: as in OpenAI's API. */
   async #takeRates(
     key: string,
     role: Role,
@@ -76,24 +88,29 @@ export class Limits {
       const state = await this.#rates.take(rate, key, limit, points);
       states.push(state);
       note(headersOf(states));
-      if (!state.granted) throw limited(key, role, state);
+      if (!state.granted) throw this.#limited(key, role, state);
+      return state.settle;
     };
     if (requestsPerMinute !== null && requests > 0) await take("requests", requestsPerMinute, requests);
     if (tokensPerMinute === null) return () => {};
-    checkSize(role, tokensPerMinute, tokens);
-    await take("tokens", tokensPerMinute, tokens);
-    const ends = Date.now() + states.at(-1)!.resetMs;
-    return (difference) => {
-      // What was taken of a minute that is over is not given to the next one.
-      if (difference > 0 || Date.now() < ends) this.#rates.settle("tokens", key, tokensPerMinute, difference);
-    };
+    if (tokens > tokensPerMinute) throw this.#tooLarge(role, tokensPerMinute, tokens);
+    return take("tokens", tokensPerMinute, tokens);
+  }
+
+  #limited(key: string, role: Role, state: RateState): CapstanError {
+    this.#refusals.add(`${state.rate}_per_minute`);
+    return limited(key, role, state);
+  }
+
+  #tooLarge(role: Role, limit: number, tokens: number): CapstanError {
+    this.#refusals.add("request_size");
+    return tooLarge(role, limit, tokens);
   }
 }
 
-function checkSize({ name }: Role, limit: number, tokens: number): void {
-  if (tokens <= limit) return;
+function tooLarge({ name }: Role, limit: number, tokens: number): CapstanError {
   const message = `The request may use ${tokens} tokens, and role '${name}' has ${limit} a minute: ask for fewer, or send less text`;
-  throw invalid(message, { param: "max_tokens" });
+  return invalid(message, { param: "max_tokens" });
 }
 
 function limited(key: string, role: Role, { rate, limit, resetMs }: RateState): CapstanError {
@@ -108,10 +125,6 @@ const isLimited = (role: Role) =>
   role.concurrency !== null ||
   role.requestsPerMinute !== null ||
   role.tokensPerMinute !== null;
-
-/** Whether a role needs to know how many tokens a request may use. */
-export const countsTokens = ({ tokensPerMinute, tokensPerMonth, maxTokens }: Role): boolean =>
-  tokensPerMinute !== null || tokensPerMonth !== null || maxTokens !== null;
 
 /** The names that clients of the OpenAI API look for. */
 function headersOf(states: readonly RateState[]): Record<string, string> {

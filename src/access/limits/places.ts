@@ -17,9 +17,11 @@ export class Places implements Disposable {
 
   /**
    * Resolves to the end of the stay.
+   * @param place `kept`: the request had one before, and goes on also where others took all of them.
    * @throws CapstanError RATE_LIMITED when all are taken; NOT_READY while that cannot be asked.
    */
-  async take(key: string, role: string, limit: number): Promise<() => void> {
+  async take(key: string, role: string, most: number, place: "new" | "kept"): Promise<() => void> {
+    const limit = place === "kept" ? Number.MAX_SAFE_INTEGER : most;
     const taken = this.#taken.get(key) ?? 0;
     if (taken >= limit) throw full(key, role, limit);
     this.#taken.set(key, taken + 1);

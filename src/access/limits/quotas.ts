@@ -1,12 +1,17 @@
+import { LRUCache } from "lru-cache";
 import { CapstanError, type Log } from "../../contracts/index.ts";
 import type { Database } from "../../store/tables.ts";
+import { inTime } from "../in-time.ts";
+import { Ledger } from "../ledger.ts";
 import type { Role } from "../role.ts";
-import { type Correction, Ledger } from "./ledger.ts";
 
 type Monthly = Pick<Role, "name" | "requestsPerMonth" | "tokensPerMonth">;
 
-/** Rows that are known to be there; when there are more of them, they are looked for anew. */
-const MOST_KNOWN = 10_000;
+/** Months of keys whose counts are remembered for the time when the database is away. */
+const MOST_SEEN = 10_000;
+
+/** How long a database that did not answer is left alone. */
+const AWAY_MS = 1000;
 
 /** A month in UTC, such as 2026-11. */
 export const monthOf = (at: number): string => new Date(at).toISOString().slice(0, 7);
@@ -17,51 +22,88 @@ function nextMonth(at: number): number {
   return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
 }
 
-/** What a request takes of its month. */
+/** What a request takes of its month, or what is put right of it. */
 export interface Share {
   readonly requests: number;
   readonly tokens: number;
 }
 
+/** What is to be added to a key's month. */
+export interface Correction extends Share {
+  readonly key_id: string;
+  readonly month: string;
+}
+
+const NOTHING: Share = { requests: 0, tokens: 0 };
+
+const sumOf = <T extends Share>(one: T, other: Share): T => ({
+  ...one,
+  requests: one.requests + other.requests,
+  tokens: one.tokens + other.tokens,
+});
+
 /**
  * Requests and tokens of a month. They are reserved by one conditional UPDATE, so that requests at the same time, also at
- * several replicas, never get more than there is.
+ * several replicas, never get more than there is. While the database is away each replica goes on from the counts that it
+ * saw last, and writes what it let pass when the database is back.
  */
 export class Quotas implements AsyncDisposable {
   readonly #database: Database;
-  readonly #ledger: Ledger;
-  #known = new Set<string>();
+  readonly #ledger: Ledger<Correction>;
+  #awayUntil = 0;
+  /** Whose rows are there. */
+  readonly #begun = new LRUCache<string, true>({ max: MOST_SEEN });
+  readonly #seen = new LRUCache<string, Share>({ max: MOST_SEEN });
 
   constructor(database: Database, log: Log) {
     this.#database = database;
-    this.#ledger = new Ledger((corrections) => this.#correct(corrections), log);
+    const write = (corrections: readonly Correction[]) => this.#correct(corrections);
+    this.#ledger = new Ledger<Correction>({ name: "quotas", idOf, sum: sumOf, write, delayMs: 0 }, log);
   }
 
   /**
    * Resolves to the month it was taken of.
-   * @throws CapstanError QUOTA_EXCEEDED saying when the next month begins; NOT_READY when the database does not answer.
+   * @throws CapstanError QUOTA_EXCEEDED saying when the next month begins.
    */
   async reserve(key: string, limits: Monthly, share: Share, now = Date.now()): Promise<string> {
     const month = monthOf(now);
-    const taken = await this.#take(key, month, limits, share).catch((cause) => {
-      const message = "Quotas cannot be checked now: their database does not answer";
-      throw new CapstanError("NOT_READY", message, { cause });
-    });
+    const isAway = this.#ledger.behind || now < this.#awayUntil;
+    const taken = isAway
+      ? this.#takeHere(key, month, limits, share)
+      : await this.#takeInTime(key, month, limits, share);
     if (taken) return month;
     throw exceeded(key, limits, share, now);
   }
 
   /** Puts right what was reserved of a month, once it is known what was used. */
-  settle(key: string, month: string, difference: number): void {
-    if (difference !== 0) this.#ledger.enter({ key_id: key, month, requests: 0, tokens: difference });
+  settle(key: string, month: string, difference: Share): void {
+    if (difference.requests !== 0 || difference.tokens !== 0) this.#enter(key, month, difference);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#ledger[Symbol.asyncDispose]();
   }
 
-  async #take(key: string, month: string, limits: Monthly, { requests, tokens }: Share): Promise<boolean> {
+  /** The database's word, or that of this replica where the database gives none. */
+  async #takeInTime(key: string, month: string, limits: Monthly, share: Share): Promise<boolean> {
+    const taking = this.#take(key, month, limits, share);
+    try {
+      return await inTime(taking);
+    } catch {
+      this.#awayUntil = Date.now() + AWAY_MS;
+      const { requests, tokens } = share;
+      // What the database took too late was taken twice.
+      taking.then(
+        (taken) => taken && this.#enter(key, month, { requests: -requests, tokens: -tokens }),
+        () => {},
+      );
+      return this.#takeHere(key, month, limits, share);
+    }
+  }
+
+  async #take(key: string, month: string, limits: Monthly, share: Share): Promise<boolean> {
     await this.#begin(key, month);
+    const { requests, tokens } = share;
     const { requestsPerMonth, tokensPerMonth } = limits;
     let update = this.#database
       .updateTable("quotas")
@@ -70,21 +112,37 @@ export class Quotas implements AsyncDisposable {
       .where("month", "=", month);
     if (requestsPerMonth !== null) update = update.where("requests", "<=", requestsPerMonth - requests);
     if (tokensPerMonth !== null) update = update.where("tokens", "<=", tokensPerMonth - tokens);
-    const { numUpdatedRows } = await update.executeTakeFirstOrThrow();
-    return numUpdatedRows > 0n;
+    const counts = await update.returning(["requests", "tokens"]).executeTakeFirst();
+    if (counts !== undefined) this.#seen.set(idOf({ key_id: key, month }), counts);
+    return counts !== undefined;
+  }
+
+  #takeHere(key: string, month: string, limits: Monthly, share: Share): boolean {
+    const { requestsPerMonth, tokensPerMonth } = limits;
+    const { requests, tokens } = sumOf(this.#seen.get(idOf({ key_id: key, month })) ?? NOTHING, share);
+    if (requests > (requestsPerMonth ?? Number.POSITIVE_INFINITY)) return false;
+    if (tokens > (tokensPerMonth ?? Number.POSITIVE_INFINITY)) return false;
+    this.#enter(key, month, share);
+    return true;
+  }
+
+  #enter(key_id: string, month: string, share: Share): void {
+    const id = idOf({ key_id, month });
+    const { requests, tokens } = share;
+    this.#seen.set(id, sumOf(this.#seen.get(id) ?? NOTHING, share));
+    this.#ledger.enter({ key_id, month, requests, tokens });
   }
 
   /** Makes the row of a month, once. */
   async #begin(key: string, month: string): Promise<void> {
-    const id = `${key} ${month}`;
-    if (this.#known.has(id)) return;
+    const id = idOf({ key_id: key, month });
+    if (this.#begun.has(id)) return;
     await this.#database
       .insertInto("quotas")
       .values({ key_id: key, month, requests: 0, tokens: 0 })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
-    if (this.#known.size >= MOST_KNOWN) this.#known.clear();
-    this.#known.add(id);
+    this.#begun.set(id, true);
   }
 
   async #correct(corrections: readonly Correction[]): Promise<void> {
@@ -99,6 +157,10 @@ export class Quotas implements AsyncDisposable {
       )
       .execute();
   }
+}
+
+function idOf({ key_id, month }: Pick<Correction, "key_id" | "month">): string {
+  return `${key_id} ${month}`;
 }
 
 function exceeded(key: string, limits: Monthly, share: Share, now: number): CapstanError {

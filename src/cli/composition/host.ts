@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { batchedEmbeddings } from "../../host/batching/embeddings.ts";
 import { ArtifactCache } from "../../host/cache/artifact-cache.ts";
 import { ModelDataPlane } from "../../host/data-plane.ts";
+import { isolationCounts } from "../../host/isolation/counts.ts";
 import { Loader } from "../../host/loader.ts";
 import { Memories } from "../../host/memory/memories.ts";
 import { metered } from "../../host/metering.ts";
@@ -12,7 +13,7 @@ import { ModelRegistry } from "../../host/registry.ts";
 import { type Candidate, onlyModel, scanRepository } from "../../host/repository.ts";
 import { ResponseCache } from "../../host/response-cache.ts";
 import { Decisions } from "../../host/sources/decisions.ts";
-import { DesiredFile, type DesiredState } from "../../host/sources/desired.ts";
+import { adoptDecisions, DesiredFile, type DesiredState } from "../../host/sources/desired.ts";
 import { Sources } from "../../host/sources/sources.ts";
 import type { DataPlane } from "../../host/types.ts";
 import { userCodeCounts } from "../../host/user-code/counts.ts";
@@ -21,6 +22,7 @@ import { DesiredTable } from "../../records/desired-table.ts";
 import type { GatewayModel } from "../../settings/gateway-environment.ts";
 import type { Environment } from "../../settings/interpolate.ts";
 import type { ServerSettings } from "../../settings/server.ts";
+import type { Store } from "../../store/database.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Records } from "./records.ts";
 
@@ -43,10 +45,21 @@ export function scanOf(settings: ServerSettings, env: Environment, only: Gateway
   return () => scanRepository(settings.model_repository_root, env);
 }
 
-/** What people decide about the models of one repository; the servers on this machine that serve it follow the same. */
-function decisionsOf({ cache_dir, model_repository_root }: ServerSettings): DesiredState {
+/**
+ * What people decide about the models of one repository. With a database everyone who shares it follows the same, else
+ * the servers on this machine that serve the repository.
+ * @throws the database's error when what was decided before cannot be taken over.
+ */
+export async function decisionsOf(
+  { cache_dir, model_repository_root }: ServerSettings,
+  store: Store | undefined,
+): Promise<DesiredState> {
   const name = createHash("sha256").update(model_repository_root).digest("hex").slice(0, 16);
-  return new DesiredFile(cache_dir, name);
+  const file = new DesiredFile(cache_dir, name);
+  if (store === undefined) return file;
+  const table = new DesiredTable(store.database);
+  await adoptDecisions(file, table);
+  return table;
 }
 
 /** The models, and the plane that serves them. */
@@ -56,16 +69,16 @@ export function createHost(
   log: Logger,
   metrics: Metrics,
   stopping: AbortSignal,
-  { store, completions }: Records,
+  { completions, desired }: Pick<Records, "completions"> & { readonly desired: DesiredState },
 ) {
   const registry = new ModelRegistry((name, version) => reconciler.absence(name, version));
   const memories = new Memories({
+    redisUrl: settings.redis_url,
     named: settings.memory,
     folder: process.cwd(),
     memoryOf: (model) => registry.find(model).settings.parameters.extra.memory,
   });
   const artifacts = new ArtifactCache(settings.cache_dir, settings.cache_max_bytes, log);
-  const desired = store === undefined ? decisionsOf(settings) : new DesiredTable(store.database);
   const sources = new Sources({
     cache: artifacts,
     desired,
@@ -98,12 +111,18 @@ export function createHost(
     decisions: new Decisions(desired, artifacts),
   });
   metrics.watchUserCode(userCodeCounts);
-  metrics.watchModels(() => reconciler.index());
+  metrics.models.watchStates(() => reconciler.index());
   metrics.reloads.watch(
     () => reconciler.details(),
     () => sources.rows(),
   );
-  metrics.watchInference(() => registry.inferenceRows());
+  metrics.models.watchInference(() => registry.inferenceRows());
+  metrics.models.watchServed(() => registry.servedRows());
+  metrics.models.watchWorkers(() => isolationCounts.rows());
+  metrics.llm.watch(
+    () => registry.languageModelRows(),
+    (model) => reconciler.index().some(({ name }) => name === model),
+  );
   const server = {
     name: settings.server_name,
     version: settings.server_version,

@@ -23,6 +23,7 @@ import type { Environment } from "../../settings/interpolate.ts";
 import { type Problem, SettingsError } from "../../settings/problems.ts";
 import type { ServerSettings } from "../../settings/server.ts";
 import { openStore, type Store } from "../../store/database.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
 
 /** What is kept in a database; each part is absent where the settings do not ask for it. */
 export interface Records {
@@ -74,14 +75,10 @@ function layersOf(
   return (plane: DataPlane): DataPlane => new LogPlane(limited(plane), writer, inference_log.bodies);
 }
 
-function writerOf(
-  { inference_log, cache_dir }: ServerSettings,
-  { database, address }: Store,
-  log: Log,
-): LogWriter {
-  const name = createHash("sha256").update(address).digest("hex").slice(0, 16);
-  const spool = new Spool(join(cache_dir, "inference-log", `${name}.jsonl`));
-  return new LogWriter(database, spool, inference_log.retention, log);
+function writerOf({ inference_log, cache_dir }: ServerSettings, store: Store, log: Log): LogWriter {
+  const name = createHash("sha256").update(store.address).digest("hex").slice(0, 16);
+  const spool = new Spool(join(cache_dir, "inference-log", name));
+  return new LogWriter(store, spool, inference_log.retention, log);
 }
 
 /** @throws SettingsError when answers are to be kept in Redis and there is none. */
@@ -115,12 +112,18 @@ async function openAccess(
   const usage = opened.use(new Usage(store.database, log));
   const rates = new Rates(redis, settings.on_redis_down);
   const quotas = opened.use(new Quotas(store.database, log));
-  const limits = new Limits(rates, quotas, opened.use(new Places(redis, settings.on_redis_down)));
-  const { authenticator } = access;
+  const limits = new Limits(
+    rates,
+    quotas,
+    opened.use(new Places(redis, settings.on_redis_down)),
+    access.refusals,
+  );
+  const { authenticator, refusals } = access;
   return {
     access,
     administration: administration(records, authenticator, usage),
-    limited: (plane: DataPlane): DataPlane => new AccessPlane(plane, { authenticator, limits, usage }),
+    limited: (plane: DataPlane): DataPlane =>
+      new AccessPlane(plane, { authenticator, limits, usage, refusals }),
   };
 }
 
@@ -130,6 +133,8 @@ const REDIS_OPTIONS = {
   enableOfflineQueue: false,
   connectTimeout: 2000,
   commandTimeout: 2000,
+  // Before the command's: whoever comes next then finds it down, and does not wait.
+  socketTimeout: 1500,
 };
 
 /** Replicas share their limits through it. */
@@ -148,8 +153,10 @@ function redisOf({ redis_url }: ServerSettings, log: Log, opened: AsyncDisposabl
   return redis;
 }
 
+/** One that replicas may share is for what people decide about models, whatever else is kept. */
 function needsDatabase({ auth, inference_log, completion_cache }: ServerSettings): boolean {
-  return auth.enabled || inference_log.enabled || completion_cache?.store === "sql";
+  const isShared = /^postgres(ql)?:/i.test(auth.database_url);
+  return isShared || auth.enabled || inference_log.enabled || completion_cache?.store === "sql";
 }
 
 /** The probes of gRPC are as open as those of HTTP. */
@@ -180,6 +187,17 @@ function checkedSeed(key: string): string {
 function refused(file: string, key: string, message: string): SettingsError {
   const problem: Problem = { file, key, message, severity: "error" };
   return new SettingsError([problem]);
+}
+
+/** What Prometheus is told of the records. */
+export function watchRecords(
+  { records: watched }: Metrics,
+  { access, completions, logWriter, redisReady }: Records,
+): void {
+  if (redisReady) watched.watchRedis(redisReady);
+  if (logWriter) watched.watchLog(() => logWriter.counts);
+  if (completions) watched.watchCompletions(() => completions.counts);
+  if (access) watched.watchRefusals(access.refusals.counts);
 }
 
 /** What administrators may ask of the records. */

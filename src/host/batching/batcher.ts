@@ -11,6 +11,8 @@ export interface BatchWork<Request, Answer> {
   join(requests: readonly Request[]): Request;
   /** The part of each request, in order; undefined when the answer cannot be divided among them. */
   divide(answer: Answer, requests: readonly Request[]): readonly Answer[] | undefined;
+  /** Told of the requests that wait whenever a batch is put together. */
+  taken?(waiting: number): void;
   /** Told of every run that succeeded, with its rows and milliseconds. */
   ran?(rows: number, ms: number): void;
 }
@@ -120,6 +122,7 @@ export class Batcher<Request, Answer> {
     const batch: Member<Request, Answer>[] = [];
     const left: Member<Request, Answer>[] = [];
     let rows = 0;
+    this.#work.taken?.(this.#queue.length);
     for (const member of this.#queue) {
       const fits =
         batch.length === 0 || (member.key === batch[0]!.key && rows + member.rows <= this.#limits.maxRows);

@@ -23,6 +23,7 @@ export function inferenceBatcher(
     join,
     divide,
     run: (request: InferRequest, call: Parameters<Runtime["infer"]>[1]) => runtime.infer(request, call),
+    taken: (waiting: number) => statistics.batchQueues.observe(waiting),
     ran: (rows: number, ms: number) => statistics.ran(rows, ms),
   };
   const maxWaitMs = max_batch_time * MS_PER_SECOND;

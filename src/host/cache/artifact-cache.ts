@@ -18,6 +18,12 @@ interface Entry {
   readonly digest: string;
 }
 
+/** A version that served of a source. */
+export interface Served extends Located {
+  /** A person went back from it: no rollback leads to it again, until it serves anew. */
+  readonly left?: boolean;
+}
+
 /** How many versions of a source are remembered: what a rollback can go to. */
 const HISTORY = 10;
 /** So old is a folder without its list only when the process that put it there was killed. */
@@ -73,9 +79,17 @@ export class ArtifactCache {
     await writeJson(this.#historyPath(key), [located, ...before].slice(0, HISTORY));
   }
 
+  /** Notes that a person went back to a version: those that served since are left. */
+  async returned(key: string, { revision }: Located): Promise<void> {
+    const history = await this.history(key);
+    const place = history.findIndex((each) => each.revision === revision);
+    const left = history.map((each, index) => (index < place ? { ...each, left: true } : each));
+    if (place > 0) await writeJson(this.#historyPath(key), left);
+  }
+
   /** What served of a source, the newest first. */
-  async history(key: string): Promise<readonly Located[]> {
-    return (await readJson<Located[]>(this.#historyPath(key))) ?? [];
+  async history(key: string): Promise<readonly Served[]> {
+    return (await readJson<Served[]>(this.#historyPath(key))) ?? [];
   }
 
   /** Held first and looked at then: whoever evicts takes the list away first, and looks for leases then. */

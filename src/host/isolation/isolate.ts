@@ -9,6 +9,8 @@ export type IsolateKind = "thread" | "process";
 /** A thread or a process that runs one model. */
 export interface Isolate {
   readonly link: Link;
+  /** Absent for a thread. */
+  readonly pid?: number | undefined;
   /** Why it has ended, as part of a sentence; never rejects. */
   readonly ended: Promise<string>;
   /** Ends it at once. False where that may not be done; see {@link NativeMark}. */
@@ -53,7 +55,7 @@ function startProcess(): Isolate {
   const { promise: ended, resolve } = Promise.withResolvers<string>();
   child.on("error", (error) => resolve(error.message));
   child.on("exit", (code, signal) => resolve(`its process ended with ${signal ?? code}`));
-  return { link: processLink(child), ended, kill: () => child.kill("SIGKILL") };
+  return { link: processLink(child), pid: child.pid, ended, kill: () => child.kill("SIGKILL") };
 }
 
 /**

@@ -13,6 +13,7 @@ export interface WireCall {
   readonly deadline?: number;
   readonly priority?: number;
   readonly principal?: Principal;
+  readonly whole?: boolean;
 }
 
 export interface WireError {
@@ -60,12 +61,13 @@ export type Message =
   | { readonly type: "ping"; readonly id: number }
   | { readonly type: "pong"; readonly id: number };
 
-export function callToWire({ requestId, deadline, priority, principal }: Call): WireCall {
+export function callToWire({ requestId, deadline, priority, principal, whole }: Call): WireCall {
   return {
     requestId,
     ...(deadline === undefined ? {} : { deadline }),
     ...(priority === undefined ? {} : { priority }),
     ...(principal === undefined ? {} : { principal: { ...principal } }),
+    ...(whole === undefined ? {} : { whole }),
   };
 }
 

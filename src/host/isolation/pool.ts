@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Call, CapstanError } from "../../contracts/index.ts";
+import { isolationCounts } from "./counts.ts";
 import type { Described } from "./task.ts";
 import { ModelWorker, type WorkerParts } from "./worker.ts";
 
@@ -62,6 +63,7 @@ export class WorkerPool implements AsyncDisposable {
         // Last in line the next time: of those that have the same to do, the first is taken.
         this.#workers.delete(least);
         this.#workers.add(least);
+        isolationCounts.chosen(this.name, least.peer.waiting);
         return least;
       }
       await unlessAborted(this.#arrived.promise, call.signal);
@@ -89,6 +91,7 @@ export class WorkerPool implements AsyncDisposable {
       this.#workers.delete(worker);
       if (this.#workers.size === 0) this.#arrived = Promise.withResolvers();
       if (this.#disposal !== undefined) return;
+      isolationCounts.brokeOff(this.name);
       this.#parts.log.error(
         { model: this.name, why },
         "An isolated model broke off; it is being started again",

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Call, CapstanError, type Log } from "../../contracts/index.ts";
 import { userCodeCounts } from "../user-code/counts.ts";
 import type { Service } from "./answers.ts";
+import { isolationCounts } from "./counts.ts";
 import { type Isolate, type IsolateKind, startIsolate } from "./isolate.ts";
 import { Peer } from "./peer.ts";
 import type { Described, Task } from "./task.ts";
@@ -32,6 +33,7 @@ export class ModelWorker implements AsyncDisposable {
   readonly #isolate: Isolate;
   #generations = 0;
   #over = false;
+  #killed = false;
   #watching = false;
   #disposal: Promise<void> | undefined;
 
@@ -54,7 +56,12 @@ export class ModelWorker implements AsyncDisposable {
     this.peer = new Peer(this.#isolate.link, parts.service, parts.log);
     this.peer.onNote = (name, value) => this.#note(name, value);
     this.peer.onAbort = () => void this.#watch();
-    this.ended = this.#isolate.ended.then((why) => this.#end(why));
+    const live = { model: parts.task.model.name, pid: this.#isolate.pid };
+    isolationCounts.live.add(live);
+    this.ended = this.#isolate.ended.then((why) => {
+      isolationCounts.live.delete(live);
+      return this.#end(why);
+    });
   }
 
   /** Ends it when what it was asked is answered, and waits for that. Safe to call twice. */
@@ -90,7 +97,6 @@ export class ModelWorker implements AsyncDisposable {
 
   #note(name: string, value: unknown): void {
     if (name === "ready") this.ready = value as boolean;
-    else if (name === "addon") keepAddon(value as string);
     else if (name === "failed") userCodeCounts.failed(value as string);
     else if (name === "generations") {
       this.#generations += value as number;
@@ -110,6 +116,10 @@ export class ModelWorker implements AsyncDisposable {
     const { name } = this.#parts.task.model;
     if (this.#disposal !== undefined)
       return new CapstanError("NOT_READY", `Model '${name}' has been unloaded`);
+    if (this.#killed) {
+      const text = `Model '${name}' did not stop when another request was over, and is started again: send this one again`;
+      return new CapstanError("NOT_READY", text, { retryAfterMs: GRACE_MS });
+    }
     return new CapstanError("INTERNAL", `Model '${name}' broke off: ${why}. It is being started again`);
   }
 
@@ -130,6 +140,7 @@ export class ModelWorker implements AsyncDisposable {
     const { log, task } = this.#parts;
     const fields = { model: task.model.name };
     if (this.#isolate.kill()) {
+      this.#killed = true;
       log.error(fields, "The model does not stop: its thread or process was ended, and is started again");
     } else {
       log.error(
@@ -149,21 +160,5 @@ export class ModelWorker implements AsyncDisposable {
     } finally {
       timer.abort();
     }
-  }
-}
-
-const kept = new Set<string>();
-
-/**
- * Holds a native addon that a thread has loaded. Node unloads an addon with the last thread that uses it, and what the
- * addon left to be done at the end of its threads then has no code any more.
- */
-function keepAddon(file: string): void {
-  if (kept.has(file)) return;
-  kept.add(file);
-  try {
-    process.dlopen({ exports: {} }, file);
-  } catch {
-    // It is for threads alone, or gone from the disk: then it is not unloaded, either.
   }
 }

@@ -3,6 +3,7 @@ import { hint } from "../../settings/nearest.ts";
 import type { MemorySettings } from "../../settings/server.ts";
 import type { LanguageModelLayer } from "../plugin-host.ts";
 import { type ModelMemory, remembering } from "./remembering.ts";
+import { SessionLocks } from "./session-locks.ts";
 import { SharedStore, storeOptions } from "./shared-store.ts";
 
 /** `extra.memory` of a model: a name of the server's memories, or one of its own. */
@@ -19,6 +20,8 @@ export interface MemoriesParts {
   readonly named: Readonly<Record<string, MemorySettings>>;
   /** Where the stores of those come from, when they are files or packages of somebody's own. */
   readonly folder: string;
+  /** Where replicas lock the sessions of stores that have no lock. */
+  readonly redisUrl?: string | null;
   /**
    * The `extra.memory` of a model that is served.
    * @throws CapstanError NOT_FOUND or NOT_READY when there is none.
@@ -42,10 +45,12 @@ const ANYBODY = "anonymous";
 /** The memories of the models, and their stores. */
 export class Memories implements Conversations, AsyncDisposable {
   readonly #parts: MemoriesParts;
+  readonly #locks: SessionLocks;
   readonly #stores = new Map<string, SharedStore>();
 
   constructor(parts: MemoriesParts) {
     this.#parts = parts;
+    this.#locks = new SessionLocks(parts.redisUrl ?? null);
   }
 
   /**
@@ -97,6 +102,7 @@ export class Memories implements Conversations, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#stores.values()].map((store) => store[Symbol.asyncDispose]()));
+    await this.#locks[Symbol.asyncDispose]();
   }
 
   async #checkPlugin(model: RememberingModel, folder: string, place: string): Promise<void> {
@@ -129,7 +135,7 @@ export class Memories implements Conversations, AsyncDisposable {
     const known = this.#stores.get(key);
     if (known !== undefined) return known;
     const shown = isNamed ? `Memory '${memory}'` : `The memory of model '${name}'`;
-    const store = new SharedStore(shown, settings, isNamed ? this.#parts.folder : folder);
+    const store = new SharedStore(shown, settings, isNamed ? this.#parts.folder : folder, this.#locks);
     this.#stores.set(key, store);
     return store;
   }

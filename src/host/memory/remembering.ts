@@ -88,9 +88,12 @@ async function begin(memory: Counting, session: Session, needed: boolean, call: 
   return { turn, turns };
 }
 
-function keep(memory: ModelMemory, { session }: SessionTurn, messages: Message[], call: Call): Promise<void> {
+function keep(memory: ModelMemory, begun: SessionTurn, messages: Message[], call: Call): Promise<void> {
   const turn: Turn = { id: turnId(call.requestId, messages), messages, at: Date.now() };
-  return memory.store.use((store) => store.append(session, [turn], call), call);
+  return memory.store.use(async (store) => {
+    await begun.confirm(call);
+    await store.append(begun.session, [turn], call);
+  }, call);
 }
 
 /** A request that is sent again with its id is one turn; the prompts of one request are several. */

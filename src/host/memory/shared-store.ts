@@ -10,6 +10,7 @@ import type { MemorySettings } from "../../settings/server.ts";
 import { parseOptions } from "../options.ts";
 import { loadPlugin } from "../plugins.ts";
 import { KeyedQueue } from "./queue.ts";
+import { SessionLocks } from "./session-locks.ts";
 import { storeHost } from "./store-host.ts";
 
 /** The options of a memory's store: its settings without what the host reads itself. */
@@ -21,6 +22,8 @@ export function storeOptions({ store: _, window: __, on_error: ___, ...options }
 export interface SessionTurn extends AsyncDisposable {
   readonly store: MemoryStore;
   readonly session: Session;
+  /** @throws CapstanError NOT_READY when another replica has the session by now. */
+  confirm(call: Call): Promise<void>;
 }
 
 /** One store for all the models that remember in it, and for all their generations. */
@@ -28,17 +31,20 @@ export class SharedStore implements AsyncDisposable {
   readonly #name: string;
   readonly #settings: MemorySettings;
   readonly #folder: string;
+  readonly #locks: SessionLocks;
   readonly #turns = new KeyedQueue();
   #opening: Promise<MemoryStore> | undefined;
 
   /**
    * @param name for messages.
    * @param folder where a store's own file, or its package, is looked for.
+   * @param locks for a store that has none. They are disposed after it.
    */
-  constructor(name: string, settings: MemorySettings, folder: string) {
+  constructor(name: string, settings: MemorySettings, folder: string, locks = new SessionLocks(null)) {
     this.#name = name;
     this.#settings = settings;
     this.#folder = folder;
+    this.#locks = locks;
   }
 
   /** @throws CapstanError LOAD_FAILED when there is no such store, or its options are wrong. */
@@ -65,16 +71,24 @@ export class SharedStore implements AsyncDisposable {
     }
   }
 
-  /** Waits for the turns of a session that came before; those of other replicas, too, where the store has a lock. */
+  /** Waits for the turns of a session that came before; those of other replicas, too, where there is a lock. */
   async begin(session: Session, call: Call): Promise<SessionTurn> {
     await using held = new AsyncDisposableStack();
     held.use(await this.#turns.enter(JSON.stringify([session.owner, session.id]), call.signal));
-    const store = await this.use(async (opened) => {
-      if (opened.lock !== undefined) held.use(await opened.lock(session, call));
-      return opened;
+    const { store, lock } = await this.use(async (store) => {
+      if (store.lock !== undefined) held.use(await store.lock(session, call));
+      return { store, lock: await this.#lockElsewhere(store, session, held, call) };
     }, call);
     const kept = held.move();
-    return { store, session, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+    const confirm = async (inner: Call) => lock?.confirm?.(inner);
+    return { store, session, confirm, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  }
+
+  async #lockElsewhere(store: MemoryStore, session: Session, held: AsyncDisposableStack, call: Call) {
+    if (store.lock !== undefined || store.settled === undefined) return undefined;
+    const lock = await this.#locks.take(session, call);
+    if (lock !== undefined) held.defer(() => this.#locks.release(lock, store, session, call));
+    return lock;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -31,10 +31,11 @@ export class Decisions {
   async rollback(served: Candidate, from: string): Promise<void> {
     const { sourceKey, located } = ofRegistry(served);
     const history = await this.#cache.history(sourceKey);
-    const to = history[history.findIndex(({ revision }) => revision === located.revision) + 1];
+    const place = history.findIndex(({ revision }) => revision === located.revision);
+    const to = history.find(({ left }, index) => index > place && !left);
     if (to === undefined)
       throw new CapstanError("NOT_FOUND", `Model '${served.name}' has no earlier version that served here`);
-    await this.change(served.name, ({ wanted }) => ({ ...given({ wanted }), rollback: { from, to } }));
+    await this.change(served.name, (before) => ({ ...kept(before), rollback: { from, to } }));
   }
 
   /**
@@ -43,10 +44,10 @@ export class Decisions {
    */
   async pin(served: Candidate, version: string | undefined, call: Call): Promise<void> {
     const pin = await this.#versionOf(served, version, call);
-    await this.change(served.name, ({ wanted }) => ({ ...given({ wanted }), pin }));
+    await this.change(served.name, (before) => ({ ...kept(before), pin }));
   }
 
-  /** Follows the alias again. */
+  /** Follows the alias again, and tries a canary again that was taken back. */
   async unpin(model: string): Promise<void> {
     await this.change(model, ({ wanted }) => given({ wanted }));
   }
@@ -59,13 +60,13 @@ export class Decisions {
     await changeDesired(this.#desired, model, next);
   }
 
-  async #versionOf(served: Candidate, version: string | undefined, call: Call): Promise<Located> {
-    const { located, sourceKey } = ofRegistry(served);
+  async #versionOf(candidate: Candidate, version: string | undefined, call: Call): Promise<Located> {
+    const { located, sourceKey } = ofRegistry(candidate);
     if (version === undefined || version === located.version) return located;
-    const kept = (await this.#cache.history(sourceKey)).find((each) => each.version === version);
-    if (kept !== undefined) return kept;
-    const { source } = splitExtra(served.settings!.parameters.extra);
-    return locateVersion(served.settings!.parameters.uri!, version, source, call);
+    const served = (await this.#cache.history(sourceKey)).find((each) => each.version === version);
+    if (served !== undefined) return served;
+    const { source } = splitExtra(candidate.settings!.parameters.extra);
+    return locateVersion(candidate.settings!.parameters.uri!, version, source, call);
   }
 }
 
@@ -75,6 +76,9 @@ function ofRegistry({ name, located, sourceKey }: Candidate) {
   const message = `Model '${name}' is not of a registry: what is in its folder is what is served`;
   throw new CapstanError("UNSUPPORTED", message);
 }
+
+/** What another decision about versions leaves as it is. */
+const kept = ({ wanted, stoppedCanary }: Desired) => given({ wanted, stoppedCanary });
 
 /** Without what is undefined, so that an empty decision is none. */
 function given<T extends object>(fields: T): Partial<T> {

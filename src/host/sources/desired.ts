@@ -42,6 +42,18 @@ export function changeDesired(
   return changed;
 }
 
+/**
+ * Moves decisions from where they were kept before, once: where a model was decided about since, that stands.
+ * @throws what reading or writing throws; nothing is lost then.
+ */
+export async function adoptDecisions(from: DesiredState, to: DesiredState): Promise<void> {
+  const known = await to.read();
+  for (const [model, desired] of Object.entries(await from.read())) {
+    if (known[model] === undefined) await to.write(model, desired);
+    await from.write(model, {});
+  }
+}
+
 interface Entry {
   readonly model: string;
   readonly desired: Desired;

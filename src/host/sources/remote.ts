@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Located } from "../../contracts/index.ts";
 import { absoluteUri } from "../artifacts.ts";
-import { localPath } from "../local-path.ts";
+import { pathInPlace } from "../local-path.ts";
 import { loadPlugin } from "../plugins.ts";
 import type { Candidate } from "../repository.ts";
 
@@ -10,10 +10,11 @@ export function sourceKey({ settings }: Candidate, uri: string): string {
   return JSON.stringify([uri, settings?.parameters.extra.source?.registry ?? ""]);
 }
 
-/** The uri of an artifact that a resolver brings; undefined for one on this machine, and for an address. */
+/** The uri of an artifact that a resolver finds; undefined for one that is served in place, and for an address. */
 export async function remoteUri({ settings, folder }: Candidate): Promise<string | undefined> {
   const uri = settings?.parameters.uri;
-  if (settings === undefined || uri === undefined || localPath(uri, folder) !== undefined) return undefined;
+  if (settings === undefined || uri === undefined) return undefined;
+  if ((await pathInPlace(uri, folder)) !== undefined) return undefined;
   try {
     const plugin = await loadPlugin("runtime", settings.implementation, folder);
     return plugin.uri === "address" ? undefined : absoluteUri(uri, folder);
@@ -39,6 +40,7 @@ export function withLocated(
     located,
     sourceKey: sourceKey(candidate, uri),
     note,
+    folderFingerprint: candidate.fingerprint,
     fingerprint: createHash("sha256").update(content.join("\n")).digest("hex"),
   };
 }

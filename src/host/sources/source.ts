@@ -3,7 +3,8 @@ import { type Call, CapstanError, type Located, type Log, toCapstanError } from 
 /** Longest pause between looks at a registry that fails. */
 const LONGEST_PAUSE_MS = 5 * 60 * 1000;
 /** A change is believed when a second look, so much later, sees the same. */
-const SETTLE_MS = 200;
+const SETTLE_MS = 100;
+/** Looks of many servers spread; none is later than its settings say. */
 const JITTER = 0.2;
 
 export interface SourceParts {
@@ -67,9 +68,10 @@ export class Source implements AsyncDisposable {
 
   #begin(): Promise<void> {
     clearTimeout(this.#timer);
+    const began = performance.now();
     const looking = this.#look().then(() => {
       this.#looking = undefined;
-      if (this.#next === undefined) this.#schedule();
+      if (this.#next === undefined) this.#schedule(performance.now() - began);
     });
     this.#looking = looking;
     return looking;
@@ -119,11 +121,12 @@ export class Source implements AsyncDisposable {
     if (isNew && !isFirst) this.#parts.changed();
   }
 
-  #schedule(): void {
+  /** @param took milliseconds of the last look: polls are from beginning to beginning, unless looks are slow. */
+  #schedule(took: number): void {
     if (this.#closing.signal.aborted || this.#parts.pollMs === 0) return;
     const { pollMs } = this.#parts;
     const later = Math.min(LONGEST_PAUSE_MS, pollMs * 2 ** Math.min(this.#failures, 16));
-    const jittered = Math.max(pollMs, later) * (1 + JITTER * (2 * Math.random() - 1));
-    this.#timer = setTimeout(() => void this.look(), jittered).unref();
+    const jittered = Math.max(pollMs, later) * (1 - JITTER * Math.random());
+    this.#timer = setTimeout(() => void this.look(), Math.max(jittered / 2, jittered - took)).unref();
   }
 }

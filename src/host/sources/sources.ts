@@ -4,6 +4,7 @@ import { CapstanError, type Located, type Log } from "../../contracts/index.ts";
 import { milliseconds } from "../../settings/fields.ts";
 import { locateOnce } from "../artifacts.ts";
 import type { ArtifactCache } from "../cache/artifact-cache.ts";
+import { schemeOf } from "../local-path.ts";
 import { splitExtra } from "../options.ts";
 import type { Candidate } from "../repository.ts";
 import { withAlias } from "./canary.ts";
@@ -12,6 +13,8 @@ import { remoteUri, sourceKey, withLocated } from "./remote.ts";
 import { Source } from "./source.ts";
 
 const DEFAULT_POLL_MS = 30_000;
+/** Of a folder of versions on this machine. */
+const LOCAL_POLL_MS = 5000;
 /** So long a first look may hold up what else is to be served. */
 const PATIENCE_MS = 5000;
 
@@ -96,10 +99,10 @@ export class Sources implements AsyncDisposable {
     const uri = await remoteUri(candidate);
     if (uri === undefined) return [told];
     const source = await this.#looked(candidate, uri, models);
-    const { located, note, isDecided } = await this.#choose(told, uri, source, decided);
+    const { located, note, decided: by } = await this.#choose(told, uri, source, decided);
     if (located === undefined)
       return [{ ...told, error: source.fault ?? unanswered(uri), settings: undefined }];
-    const stable = { ...withLocated(told, uri, located, note), decided: isDecided };
+    const stable = { ...withLocated(told, uri, located, note), decided: by };
     const tried = await this.#canary(told, uri, stable, models);
     if (tried === undefined) return [stable];
     const { stoppedCanary } = decided;
@@ -109,14 +112,14 @@ export class Sources implements AsyncDisposable {
 
   async #choose(candidate: Candidate, uri: string, source: Source, decided: Desired): Promise<Choice> {
     const { pin, rollback } = decided;
-    if (pin !== undefined) return { located: pin, note: "pinned", isDecided: true };
+    if (pin !== undefined) return { located: pin, note: "pinned", decided: "pin" };
     if (rollback !== undefined && (await this.#holds(candidate.name, rollback, source)))
-      return { located: rollback.to, note: "rolled back", isDecided: true };
+      return { located: rollback.to, note: "rolled back", decided: "rollback" };
     const { located } = source;
     const fault = source.fault ?? (located === undefined ? unanswered(uri) : undefined);
-    if (fault === undefined) return { located, note: undefined, isDecided: false };
+    if (fault === undefined) return { located, note: undefined };
     const kept = located ?? (await this.#parts.cache.history(sourceKey(candidate, uri)))[0];
-    return { located: kept, note: `the registry does not answer: ${fault.message}`, isDecided: false };
+    return { located: kept, note: `${silence(fault)}: ${fault.message}` };
   }
 
   /** Whether a rollback still counts. Once the alias has moved it is followed again, here and at every replica. */
@@ -167,7 +170,7 @@ export class Sources implements AsyncDisposable {
     const { poll } = candidate.settings!.parameters.extra.source ?? {};
     const source = new Source({
       uri,
-      pollMs: poll === undefined ? DEFAULT_POLL_MS : milliseconds(poll),
+      pollMs: poll === undefined ? pollOf(uri) : milliseconds(poll),
       log: this.#parts.log,
       locate: (call) => locateOnce(uri, options, call),
       changed: () => this.#parts.changed(),
@@ -201,8 +204,8 @@ interface Choice {
   readonly located: Located | undefined;
   /** Shown beside the model while it serves. */
   readonly note: string | undefined;
-  /** By a person. */
-  readonly isDecided: boolean;
+  /** How a person decided, where one did. */
+  readonly decided?: Candidate["decided"];
 }
 
 /** The keys of the sources that each model has. */
@@ -212,5 +215,11 @@ type Rollback = NonNullable<Desired["rollback"]>;
 
 const unanswered = (uri: string) =>
   new CapstanError("NOT_READY", `The registry has not answered yet what '${uri}' stands for`);
+
+/** A registry that is there may have lost what the uri names: an alias that was deleted. */
+const silence = ({ code }: CapstanError) =>
+  code === "NOT_FOUND" ? "the registry no longer has it" : "the registry does not answer";
+
+const pollOf = (uri: string) => (schemeOf(uri) === "file" ? LOCAL_POLL_MS : DEFAULT_POLL_MS);
 
 const uriOf = (key: string): string => (JSON.parse(key) as [string])[0];

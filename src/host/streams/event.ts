@@ -2,7 +2,7 @@ import { CapstanError, invalid } from "../../contracts/index.ts";
 
 /** One event of an answer that is streamed to a browser. The last is `done` or `failure`. */
 export interface StreamEvent {
-  readonly name: "token" | "done" | "failure";
+  readonly name: "token" | "step" | "done" | "failure";
   /** JSON text. */
   readonly data: string;
   /** What a failure says, for who can still answer with a status. */
@@ -14,7 +14,7 @@ export interface NumberedEvent extends StreamEvent {
   readonly number: number;
 }
 
-export const isLast = ({ name }: StreamEvent): boolean => name !== "token";
+export const isLast = ({ name }: StreamEvent): boolean => name === "done" || name === "failure";
 
 /** The number in the id of a failure after which there is nothing to come back for. */
 export const LOST = "lost";

@@ -90,12 +90,17 @@ export class ResumableStreams {
     for (const stream of this.#streams.values()) {
       if (this.#shared === undefined && !stream.isRead) stream.cancel(stopping);
     }
-    const ended = Promise.all(this.#work);
+    const ended = this.#ended();
     if (drainMs > 0) await Promise.race([ended, delay(drainMs, undefined, { ref: false })]);
     else await ended;
     for (const stream of this.#streams.values()) stream.forget(stopping);
     await Promise.race([ended, delay(LAST_EVENTS_MS, undefined, { ref: false })]);
     this.#streams.clear();
+  }
+
+  /** Resolves when no work is left; some may begin meanwhile, over connections that are still open. */
+  async #ended(): Promise<void> {
+    while (this.#work.size > 0) await Promise.all(this.#work);
   }
 
   #checkRoom(id: string): void {

@@ -20,14 +20,21 @@ const FRAME = /(file:\/\/[^\s()]+?[?&]capstan-generation=\d+):(\d+)(?::(\d+))?/g
 const HEAD = /^(?!\w+:\/\/)(\/[^\n]*|[A-Za-z]:\\[^\n]*):(\d+)\n/;
 
 const TYPE_ONLY = /does not provide an export named '(\w+)'/;
+const NO_PACKAGE = /Cannot find (?:package|module) '((?:@[^/']+\/)?[^./@'][^/']*)/;
+
+function adviceFor(message: string): string {
+  if (TYPE_ONLY.test(message)) return "; if it is a type, write `import type` or `export type`";
+  const missing = NO_PACKAGE.exec(message)?.[1];
+  return missing === undefined ? "" : `. Beside the model or the server: npm install ${missing}`;
+}
 
 /** Where in the user's code an error comes from, and its message with what to do where that is known. */
 export function blame(error: unknown, code: Code): Blame {
-  const message = error instanceof Error ? error.message : String(error);
+  const said = error instanceof Error ? error.message : String(error);
+  const message = said + adviceFor(said);
   const place = placeOf(error, code);
-  const hint = TYPE_ONLY.test(message) ? "; if it is a type, write `import type` or `export type`" : "";
-  if (place !== undefined) return { file: place, message: message + hint };
-  return error instanceof SyntaxError ? blameSyntax(message + hint, code) : { message };
+  if (place !== undefined) return { file: place, message };
+  return error instanceof SyntaxError ? blameSyntax(message, code) : { message };
 }
 
 /** The generation of user code whose frame is the innermost in an error's stack. */

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import type { SourceMap } from "node:module";
 
 /**
@@ -13,6 +14,8 @@ export interface CodeGeneration {
   readonly folder: string;
   /** The file read last: where a syntax error is that does not say so itself. */
   last?: string;
+  /** The files that were read, as they were. */
+  readonly files: Map<string, string>;
   /** By address: only files that were rewritten. */
   readonly maps: Map<string, SourceMap>;
 }
@@ -22,7 +25,7 @@ let latest = 0;
 
 export function newGeneration(folder: string): number {
   latest += 1;
-  generations.set(latest, { folder, maps: new Map() });
+  generations.set(latest, { folder, files: new Map(), maps: new Map() });
   return latest;
 }
 
@@ -32,6 +35,12 @@ export function codeGeneration(number: number | undefined): CodeGeneration | und
 
 export function forgetGeneration(number: number): void {
   generations.delete(number);
+}
+
+/** Another one for each change of a file. */
+export function revisionOf(path: string): string {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found === undefined ? "gone" : `${found.size} ${found.mtimeNs} ${found.ino}`;
 }
 
 export function lastFileOf(number: number): string | undefined {

@@ -6,10 +6,11 @@ import {
   type ResolveHookSync,
   registerHooks,
 } from "node:module";
-import { dirname, extname, join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
-import { type CodeGeneration, codeGeneration, generationOf, userUrl } from "./generations.ts";
-import { type SourceFile, transpile } from "./transpile.ts";
+import { dirname, extname } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { type CodeGeneration, codeGeneration, generationOf, revisionOf, userUrl } from "./generations.ts";
+import { formatOf, transpile } from "./transpile.ts";
+import { nearestConfig } from "./tsconfig.ts";
 
 const EXTENSION = extname(new URL(import.meta.url).pathname);
 const OWN_MODULES: Readonly<Record<string, string>> = {
@@ -18,7 +19,10 @@ const OWN_MODULES: Readonly<Record<string, string>> = {
 };
 
 /** Tried in this order where an import names no file: extensionless, a folder, and `.js` written for `.ts`. */
-const ENDINGS = [".ts", ".mts", ".cts", ".js", ".mjs", ".cjs", ".json", "/index.ts", "/index.js"];
+const ENDINGS = [
+  ...[".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".json"],
+  ...["/index.ts", "/index.tsx", "/index.js"],
+];
 
 let installed = false;
 
@@ -34,8 +38,10 @@ const resolve: ResolveHookSync = (specifier, context, next) => {
   if (own !== undefined) return next(own, context);
   const generation = generationOf(context.parentURL);
   if (generation === undefined || generationOf(specifier) !== undefined) return next(specifier, context);
-  if (!/^(\.|\/|#|file:)/.test(specifier)) return fromModelOrServer(specifier, context, next);
-  const found = withGuess(specifier, context, next);
+  const alias = aliasedFile(specifier, context.parentURL!, generation);
+  if (alias === undefined && !/^(\.|\/|#|file:)/.test(specifier))
+    return fromModelOrServer(specifier, context, next);
+  const found = withGuess(alias ?? specifier, context, next);
   const isUsers = found.url.startsWith("file:") && !found.url.includes("/node_modules/");
   return isUsers ? { ...found, url: userUrl(found.url, generation) } : found;
 };
@@ -58,6 +64,16 @@ function fromModelOrServer(
       throw missing;
     }
   }
+}
+
+/** What `paths` of a tsconfig.json say of an import that begins like a package's. */
+function aliasedFile(specifier: string, parent: string, generation: number): string | undefined {
+  const code = codeGeneration(generation);
+  if (code === undefined || !parent.startsWith("file:") || /^(\.|\/|file:|node:)/.test(specifier))
+    return undefined;
+  const config = nearestConfig(dirname(fileURLToPath(parent)), code.folder);
+  const urls = config?.aliased(specifier).map((path) => pathToFileURL(path).href) ?? [];
+  return urls.map((url) => (isFile(url) ? url : guessFile(url, parent))).find((url) => url !== undefined);
 }
 
 function withGuess(specifier: string, context: ResolveHookContext, next: NextResolve): ResolveFnOutput {
@@ -96,27 +112,17 @@ const load: LoadHookSync = (url, context, next) => {
   if (generation === undefined || !url.startsWith("file:")) return next(url, context);
   const path = fileURLToPath(url);
   generation.last = path;
+  generation.files.set(path, revisionOf(path));
   // As TypeScript's resolveJsonModule has it: no attribute needed.
   if (path.endsWith(".json")) return next(url, { ...context, importAttributes: { type: "json" } });
-  if (!/\.[cm]?ts$/.test(path)) return next(url, context);
-  const { code, map } = transpile(sourceFile(path, generation));
-  generation.maps.set(url, map);
-  return { format: path.endsWith(".cts") ? "commonjs" : "module", source: code, shortCircuit: true };
+  if (!/\.([cm]?ts|tsx|jsx)$/.test(path)) return next(url, context);
+  return { ...transpiled(url, path, generation), shortCircuit: true };
 };
 
-function sourceFile(path: string, { folder }: CodeGeneration): SourceFile {
-  const config = nearestConfig(dirname(path), folder);
-  return {
-    path,
-    text: readFileSync(path, "utf8"),
-    ...(config === undefined ? {} : { tsconfig: { path: config, text: readFileSync(config, "utf8") } }),
-  };
-}
-
-/** The tsconfig.json beside a file, or above it as far as the model's folder. */
-function nearestConfig(folder: string, top: string): string | undefined {
-  const file = join(folder, "tsconfig.json");
-  if (existsSync(file)) return file;
-  const above = relative(top, folder);
-  return above === "" || above.startsWith("..") ? undefined : nearestConfig(dirname(folder), top);
+function transpiled(url: string, path: string, generation: CodeGeneration) {
+  const text = readFileSync(path, "utf8");
+  const tsconfig = nearestConfig(dirname(path), generation.folder);
+  const { code, map } = transpile({ path, text, ...(tsconfig && { tsconfig }) });
+  generation.maps.set(url, map);
+  return { format: formatOf({ path, text }), source: code } as const;
 }

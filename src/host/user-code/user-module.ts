@@ -14,7 +14,7 @@ type Namespace = Readonly<Record<string, unknown>>;
  * Node's own import. It starts at a `data:` module, since a test runner that replaces `import()` leaves those
  * to Node, and it knows nothing of our hooks.
  */
-async function nativeImport(url: string): Promise<Namespace> {
+export async function nativeImport(url: string): Promise<Namespace> {
   const source = `export * as code from ${JSON.stringify(url)}`;
   const { code } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
   return code;
@@ -99,7 +99,7 @@ export class UserModule implements UserCode {
 }
 
 /** CommonJS files are kept by path alone: those of the model's folder are read again. */
-function forgetCommonJs(folder: string): void {
+export function forgetCommonJs(folder: string): void {
   const { cache } = createRequire(import.meta.url);
   for (const file of Object.keys(cache)) {
     const ours =

@@ -33,6 +33,13 @@ export const adminRoutes: Route[] = [
     handle: async (x) => sendJson(x, 200, { roles: await of(x).roles() }),
   },
   { method: "POST", path: "/admin/roles", guarded: true, handle: setRole },
+  {
+    method: "GET",
+    path: "/admin/roles/:role",
+    guarded: true,
+    handle: async (x) => sendJson(x, 200, await roleOf(x)),
+  },
+  { method: "PUT", path: "/admin/roles/:role", guarded: true, handle: putRole },
   { method: "GET", path: "/admin/usage", guarded: true, handle: usage },
 ];
 
@@ -87,6 +94,20 @@ export const roleSchema = z.strictObject({
 
 async function setRole(x: Exchange): Promise<void> {
   const role = checkFields(roleSchema, await readJsonObject(x));
+  await of(x).setRole(role);
+  return sendJson(x, 200, role);
+}
+
+async function roleOf(x: Exchange) {
+  const name = x.params.role!;
+  const role = (await of(x).roles()).find((each) => each.name === name);
+  if (role === undefined) throw new CapstanError("NOT_FOUND", `There is no role '${name}'`);
+  return role;
+}
+
+/** The name stands in the path; a limit that is not in the body is none. */
+async function putRole(x: Exchange): Promise<void> {
+  const role = checkFields(roleSchema, { ...(await readJsonObject(x)), name: x.params.role });
   await of(x).setRole(role);
   return sendJson(x, 200, role);
 }

@@ -22,6 +22,11 @@ export const ADMINISTRATION: Readonly<Record<string, Operation>> = {
     ...{ tag, summary: "Makes a role, or changes the one of that name", body: roleSchema },
     example: { name: "user", models: ["iris", "tiny-*"], requestsPerMinute: 60, tokensPerMonth: 1_000_000 },
   },
+  "GET /admin/roles/:role": { tag, summary: "A role" },
+  "PUT /admin/roles/:role": {
+    ...{ tag, summary: "Makes a role, or changes it; limits that are left out are none" },
+    ...{ body: roleSchema.omit({ name: true }), example: { models: ["iris"], requestsPerMinute: 60 } },
+  },
   "GET /admin/usage": {
     ...{ tag, summary: "Requests and tokens by key, month and model; CSV with format=csv" },
     query: ["month", "key", "model", "format"],

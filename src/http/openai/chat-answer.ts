@@ -26,23 +26,31 @@ function choiceBody({ text, reasoning, toolCalls, reason, logprobs }: Completion
   return { index, message, logprobs: logprobs ?? null, finish_reason: reason };
 }
 
-/** The events of a streamed chat completion. With `withUsage` each has a `usage`, which is null before the last. */
+export interface ChatEventOptions {
+  /** Each event has a `usage`, which is null before the last. */
+  readonly withUsage: boolean;
+  /** The steps of an application are events with a `step` and nothing new in the message. */
+  readonly withSteps: boolean;
+}
+
+/** The events of a streamed chat completion. */
 export async function* chatEvents(
   parts: AsyncIterable<Part>,
   base: Envelope,
-  withUsage: boolean,
+  { withUsage, withSteps }: ChatEventOptions,
 ): AsyncGenerator<string> {
   const chunk = { ...base, ...(withUsage ? { usage: null } : {}) };
   const deltas = new Deltas();
   const usages: Usage[] = [];
   for await (const part of parts) {
     if (part.type === "finish") usages.push(part.usage);
+    if (part.type === "step" && !withSteps) continue;
     const delta = deltas.of(part);
-    if (delta === undefined) continue;
     const { choice: index } = part;
     const logprobs = part.type === "text" ? (part.logprobs ?? null) : null;
     const finish_reason = part.type === "finish" ? part.reason : null;
-    yield sseData({ ...chunk, choices: [{ index, delta, logprobs, finish_reason }] });
+    const step = part.type === "step" ? { step: { name: part.name, detail: part.detail } } : {};
+    yield sseData({ ...chunk, choices: [{ index, delta, logprobs, finish_reason }], ...step });
   }
   yield* closingEvents(base, withUsage ? totalUsage(usages) : undefined);
 }
@@ -52,19 +60,18 @@ class Deltas {
   /** Tool calls so far, by choice; a choice is in here once it has begun. */
   readonly #toolCalls = new Map<number, number>();
 
-  of(part: Part): object | undefined {
+  of(part: Part): object {
     const added = this.#added(part);
-    if (added === undefined || this.#toolCalls.has(part.choice)) return added;
+    if (this.#toolCalls.has(part.choice)) return added;
     this.#toolCalls.set(part.choice, part.type === "tool-call" ? 1 : 0);
     return { role: "assistant", ...(part.type === "text" ? {} : { content: "" }), ...added };
   }
 
-  #added(part: Part): object | undefined {
+  #added(part: Part): object {
     if (part.type === "text") return { content: part.text };
     if (part.type === "reasoning") return { reasoning_content: part.text };
-    if (part.type === "finish") return {};
     if (part.type === "tool-call") return { tool_calls: [this.#toolCall(part)] };
-    return undefined;
+    return {};
   }
 
   #toolCall({ choice, call }: Extract<Part, { type: "tool-call" }>): object {

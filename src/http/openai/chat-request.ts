@@ -1,12 +1,19 @@
 import { z } from "zod";
 import { type ChatRequest, invalid } from "../../contracts/index.ts";
-import { extraOf, optional, samplingFields, samplingOf, text, truth, whole } from "../sampling.ts";
+import type { JsonObject } from "../json-body.ts";
+import { count, extraOf, optional, samplingFields, samplingOf, text, truth, whole } from "../sampling.ts";
 import { messageOf, messageSchema } from "./messages.ts";
 
 const streamFields = {
   model: optional(text().min(1, "must not be empty")),
   stream: optional(truth()),
-  stream_options: optional(z.looseObject({ include_usage: optional(truth()) })),
+  stream_options: optional(
+    z.looseObject({
+      include_usage: optional(truth()),
+      /** Ours: what an application does on its way to the answer. */
+      include_steps: optional(truth()),
+    }),
+  ),
 };
 
 /** Fields of both completion routes. */
@@ -28,7 +35,7 @@ export type CommonBody = z.output<typeof common>;
 export const chatSchema = z.looseObject({
   ...commonFields,
   messages: z.array(messageSchema, "must be a list of messages").min(1, "must have at least one message"),
-  max_completion_tokens: optional(whole()),
+  max_completion_tokens: optional(count()),
   tools: optional(z.array(z.unknown(), "must be a list")),
   tool_choice: optional(z.unknown()),
   response_format: optional(z.looseObject({ type: text() }, "must be an object with a type")),
@@ -49,6 +56,14 @@ export function chatRequestOf(body: ChatBody, session: string | undefined): Chat
     session,
     extra: { ...extraOf(body, OWN), ...metadataOf(body) },
   };
+}
+
+/** What an application's clients send as `input`, or `inputs`, in place of messages. */
+export function withMessages(body: JsonObject): JsonObject {
+  const { input, inputs = input } = body;
+  if (body.messages !== undefined || inputs === undefined) return body;
+  const content = typeof inputs === "string" ? inputs : JSON.stringify(inputs);
+  return { ...body, messages: [{ role: "user", content }] };
 }
 
 /** What `metadata` says beside the session goes on to the model. */

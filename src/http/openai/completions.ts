@@ -20,29 +20,35 @@ import { sendEvents, sseData } from "../sse.ts";
 import { closingEvents, type Envelope, envelope, usageBody } from "./answer.ts";
 import { bodySession, commonFields, metadataOf, wantsUsage } from "./chat-request.ts";
 import { openAIFailure } from "./failure.ts";
+import { passedThrough } from "./passthrough.ts";
+import { noTokenIds, textsOf, textsOrTokenIds } from "./token-ids.ts";
 
 /** Prompts of one request that are worked on at once. */
 const AT_ONCE = 8;
 
 export const completionsSchema = z.looseObject({
   ...commonFields,
-  prompt: z.union(
-    [z.string(), z.array(z.string()).min(1)],
-    "must be a string or a list of strings; token ids are not taken",
-  ),
+  prompt: textsOrTokenIds(),
   echo: optional(truth()),
 });
 type Body = z.output<typeof completionsSchema>;
 
 const OWN = Object.keys(completionsSchema.shape);
 
-/** `POST /v1/completions` of the OpenAI API. Choice `p * n + c` is choice `c` of prompt `p`. */
+/**
+ * `POST /v1/completions` of the OpenAI API. Choice `p * n + c` is choice `c` of prompt `p`. Token ids, and log
+ * probabilities of the prompt, are left to the model's upstream.
+ */
 export async function completions(x: Exchange): Promise<void> {
-  const body = checkFields(completionsSchema, await readJsonObject(x));
+  const json = await readJsonObject(x);
+  const body = checkFields(completionsSchema, json);
   const withUsage = wantsUsage(body);
-  checkEcho(body);
   const target = chooseModel(x, body.model);
-  const requests = requestsOf(body, sessionOf(x, { body: bodySession(body) }));
+  const prompts = textsOf(body.prompt);
+  const lack = prompts === undefined ? noTokenIds(target, "prompt") : lackOf(body);
+  if (lack !== undefined && (await passedThrough(x, "completions", target, json))) return;
+  if (lack !== undefined || prompts === undefined) throw lack;
+  const requests = requestsOf(body, prompts, sessionOf(x, { body: bodySession(body) }));
   const base = envelope(`cmpl-${x.requestId}`, "text_completion", target.name);
   if (body.stream) {
     const headers = answerHeaders(x, target);
@@ -54,8 +60,7 @@ export async function completions(x: Exchange): Promise<void> {
   return complete(x, target, requests, base, body.echo);
 }
 
-function requestsOf(body: Body, session: string | undefined): ChatRequest[] {
-  const prompts = typeof body.prompt === "string" ? [body.prompt] : body.prompt;
+function requestsOf(body: Body, prompts: readonly string[], session: string | undefined): ChatRequest[] {
   const shared = {
     sampling: samplingOf(body, body.max_tokens),
     n: body.n,
@@ -65,10 +70,10 @@ function requestsOf(body: Body, session: string | undefined): ChatRequest[] {
   return prompts.map((prompt) => ({ prompt, ...shared }));
 }
 
-/** The model gives no log probabilities of its input. */
-function checkEcho({ echo, logprobs }: Body): void {
-  if (echo === true && logprobs != null)
-    throw new CapstanError("UNSUPPORTED", "'echo' cannot be had together with 'logprobs'", { param: "echo" });
+/** What a model by itself cannot do: it gives no log probabilities of its input. */
+function lackOf({ echo, logprobs }: Body): CapstanError | undefined {
+  if (echo !== true || logprobs == null) return undefined;
+  return new CapstanError("UNSUPPORTED", "'echo' cannot be had together with 'logprobs'", { param: "echo" });
 }
 
 /** The first failure ends the work on all prompts. */
@@ -80,7 +85,7 @@ async function complete(
   echo = false,
 ): Promise<void> {
   const headers = answerHeaders(x, target);
-  const call = { ...x.call(), whole: true };
+  const call = x.wholeCall();
   const limit = pLimit(AT_ONCE);
   const run = (request: ChatRequest) =>
     limit(() =>

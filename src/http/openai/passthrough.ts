@@ -1,5 +1,6 @@
 import type { ReadableStream } from "node:stream/web";
-import { invalid } from "../../contracts/index.ts";
+import { invalid, toCapstanError } from "../../contracts/index.ts";
+import type { Target } from "../../host/language-model.ts";
 import { readBody } from "../body.ts";
 import { errorBody, reportError } from "../error-body.ts";
 import type { Exchange } from "../exchange.ts";
@@ -32,6 +33,21 @@ export const passthroughRoutes: Route[] = ROUTES.map((route) => ({
 
 async function passthrough(x: Exchange, route: string): Promise<void> {
   return passThrough(x, route, await readAny(x));
+}
+
+/**
+ * As {@link passThrough}, for what this server has no form for itself.
+ * @returns false where nobody else is there to answer; a lazy model may turn out to have nobody.
+ */
+export async function passedThrough(x: Exchange, route: string, { name }: Target, body: unknown) {
+  if (x.parts.plane.languageModel(name)?.upstream !== true) return false;
+  try {
+    await passThrough(x, route, { body, model: name });
+    return true;
+  } catch (thrown) {
+    if (toCapstanError(thrown).code === "UNSUPPORTED") return false;
+    throw thrown;
+  }
 }
 
 /** The body goes to the upstream as it is, JSON or a form; so does the answer come back. */

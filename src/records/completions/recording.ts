@@ -8,6 +8,7 @@ export class Recording {
   readonly #waiting = new Set<() => void>();
   #end: { readonly error?: unknown } | undefined;
 
+  /** Aborts when its last reader has left: nobody can join it any more. */
   get signal(): AbortSignal {
     return this.#shared.signal;
   }
@@ -34,7 +35,8 @@ export class Recording {
   async *read({ signal }: Call): AsyncGenerator<Part> {
     const leaving = new AbortController();
     const left = AbortSignal.any([signal, leaving.signal]);
-    this.#shared.join(left);
+    // An answer that is whole has nothing to stop.
+    if (this.#end === undefined) this.#shared.join(left);
     try {
       for (let next = 0; ; next++) {
         while (next >= this.#parts.length && this.#end === undefined) {

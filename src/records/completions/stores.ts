@@ -2,6 +2,7 @@ import type { Redis } from "ioredis";
 import { LRUCache } from "lru-cache";
 import type { Part } from "../../contracts/index.ts";
 import type { Database } from "../../store/tables.ts";
+import { partsOfText } from "./answer-text.ts";
 
 export interface KeptAnswer {
   readonly key: string;
@@ -12,7 +13,8 @@ export interface KeptAnswer {
 
 /** Where answers are kept until they are too old. */
 export interface CompletionStore {
-  get(key: string): Promise<readonly Part[] | undefined>;
+  /** @throws UnreadableAnswer for what is kept there and is none; any other error says that the store is away. */
+  get(key: string, model: string): Promise<readonly Part[] | undefined>;
   set(answer: KeptAnswer, ttlMs: number): Promise<void>;
   /** How many were removed; absent: of all models. */
   purge(model?: string): Promise<number>;
@@ -22,7 +24,7 @@ export interface CompletionStore {
 export function memoryStore(maxBytes: number): CompletionStore {
   const answers = new LRUCache<string, KeptAnswer>({
     maxSize: maxBytes,
-    sizeCalculation: ({ parts }) => JSON.stringify(parts).length,
+    sizeCalculation: ({ key, parts }) => key.length + Buffer.byteLength(JSON.stringify(parts)),
   });
   return {
     get: async (key) => answers.get(key)?.parts,
@@ -39,30 +41,31 @@ export function memoryStore(maxBytes: number): CompletionStore {
   };
 }
 
-/** In the database; what is too old goes when something is added. */
+const SWEEP_MS = 60 * 1000;
+
+/** In the database; what is too old goes when something is added, at most once a minute. */
 export function sqlStore(database: Database): CompletionStore {
+  let swept = 0;
+  const sweep = async (now: number) => {
+    if (now - swept < SWEEP_MS) return;
+    swept = now;
+    await database.deleteFrom("completion_cache").where("expires_at", "<=", now).execute();
+  };
   return {
     async get(key) {
       const query = database.selectFrom("completion_cache").select("answer").where("key", "=", key);
       const row = await query.where("expires_at", ">", Date.now()).executeTakeFirst();
-      return row && (JSON.parse(row.answer) as Part[]);
+      return row && partsOfText(row.answer);
     },
     async set({ key, model, version, parts }, ttl) {
       const now = Date.now();
-      await database.deleteFrom("completion_cache").where("expires_at", "<=", now).execute();
-      const row = {
-        key,
-        model,
-        version,
-        answer: JSON.stringify(parts),
-        created_at: now,
-        expires_at: now + ttl,
-      };
-      const { key: _, ...changes } = row;
+      await sweep(now);
+      const answer = JSON.stringify(parts);
+      const row = { model, version, answer, created_at: now, expires_at: now + ttl };
       await database
         .insertInto("completion_cache")
-        .values(row)
-        .onConflict((conflict) => conflict.column("key").doUpdateSet(changes))
+        .values({ key, ...row })
+        .onConflict((conflict) => conflict.column("key").doUpdateSet(row))
         .execute();
     },
     async purge(model) {
@@ -73,32 +76,29 @@ export function sqlStore(database: Database): CompletionStore {
   };
 }
 
-const PREFIX = "capstan:completion:";
+const KEYS_AT_ONCE = 500;
 
-/** In Redis, for all replicas. */
+/** In Redis, for all replicas. A key names its model: one model's answers are found without reading any. */
 export function redisStore(redis: Redis): CompletionStore {
-  const pointer = (key: string) => `${PREFIX}key:${key}`;
   return {
-    async get(key) {
-      const text = await redis.get(pointer(key));
-      return text === null ? undefined : (JSON.parse(text) as KeptAnswer).parts;
+    async get(key, model) {
+      const text = await redis.get(placeOf(model) + key);
+      return text === null ? undefined : partsOfText(text);
     },
-    async set(answer, ttl) {
-      await redis.set(pointer(answer.key), JSON.stringify(answer), "PX", ttl);
+    async set({ key, model, parts }, ttl) {
+      await redis.set(placeOf(model) + key, JSON.stringify(parts), "PX", ttl);
     },
     async purge(model) {
       let removed = 0;
-      for await (const keys of redis.scanStream({ match: `${PREFIX}key:*`, count: 500 }) as AsyncIterable<
-        string[]
-      >) {
-        for (const key of keys) {
-          const text = await redis.get(key);
-          if (text === null || (model !== undefined && (JSON.parse(text) as KeptAnswer).model !== model))
-            continue;
-          removed += await redis.del(key);
-        }
-      }
+      const match = model === undefined ? `${PREFIX}*` : `${placeOf(model)}*`;
+      const found = redis.scanStream({ match, count: KEYS_AT_ONCE }) as AsyncIterable<string[]>;
+      for await (const keys of found) if (keys.length > 0) removed += await redis.del(...keys);
       return removed;
     },
   };
 }
+
+const PREFIX = "capstan:completion:";
+
+/** No character of a model's name is one of a pattern. */
+const placeOf = (model: string) => `${PREFIX}${encodeURIComponent(model).replaceAll("*", "%2A")}:`;

@@ -1,22 +1,24 @@
 import {
   type Call,
-  type CapstanError,
+  type CallRecord,
+  CapstanError,
   type ChatRequest,
   type InferRequest,
   type Part,
   toCapstanError,
 } from "../../contracts/index.ts";
+import { whenRead } from "../../host/held-response.ts";
 import { PlaneLayer } from "../../host/plane-layer.ts";
 import type { DataPlane } from "../../host/types.ts";
-import { type Outcome, rowOf } from "./row.ts";
+import { READ_CHARACTERS } from "./redact.ts";
+import { type Described, type Outcome, RequestRow } from "./row.ts";
 import type { LogWriter } from "./writer.ts";
 
-type Described = Omit<Outcome, "startedAt" | "started">;
-
-/** A data plane that writes a row for every request to a model. */
+/** A data plane that writes one row for every request to a model that is there, however it ends. */
 export class LogPlane extends PlaneLayer {
   readonly #writer: LogWriter;
   readonly #bodies: boolean;
+  readonly #rows = new WeakMap<CallRecord, RequestRow>();
 
   /** @param bodies whether what was asked and answered is kept. */
   constructor(next: DataPlane, writer: LogWriter, bodies: boolean) {
@@ -26,17 +28,12 @@ export class LogPlane extends PlaneLayer {
   }
 
   override infer(model: string, version: string | undefined, request: InferRequest, call: Call) {
-    const session = request.parameters.session_id;
-    const described = {
-      model,
-      operation: "infer",
-      session: typeof session === "string" ? session : undefined,
-    };
+    const described = { model, operation: "infer", session: sessionOf(request) };
     return this.#once(described, call, () => this.next.infer(model, version, request, call));
   }
 
   override inferStream(model: string, version: string | undefined, request: InferRequest, call: Call) {
-    const described = { model, operation: "infer_stream" };
+    const described = { model, operation: "infer_stream", session: sessionOf(request) };
     return this.#stream(described, call, () => this.next.inferStream(model, version, request, call));
   }
 
@@ -46,7 +43,7 @@ export class LogPlane extends PlaneLayer {
     request: ChatRequest,
     call: Call,
   ): AsyncIterable<Part> {
-    const asked = this.#bodies ? JSON.stringify(request.messages ?? request.prompt) : undefined;
+    const asked = this.#bodies ? (request.prompt ?? JSON.stringify(request.messages)) : undefined;
     const described = { model, operation: "chat", session: request.session, asked };
     return this.#stream(described, call, () => this.next.chat(model, version, request, call));
   }
@@ -56,44 +53,98 @@ export class LogPlane extends PlaneLayer {
     return this.#once(described, call, () => this.next.embed(model, version, texts, call));
   }
 
-  override passthrough(model: string, version: string | undefined, route: string, body: unknown, call: Call) {
-    return this.#once({ model, operation: route }, call, () =>
-      this.next.passthrough(model, version, route, body, call),
-    );
+  /** The request is over when its answer was read. */
+  override async passthrough(
+    model: string,
+    version: string | undefined,
+    route: string,
+    body: unknown,
+    call: Call,
+  ) {
+    const described = { model, operation: route };
+    const row = this.#begin(described, call);
+    try {
+      const response = await this.next.passthrough(model, version, route, body, call);
+      return whenRead(response, (whole) => this.#end(row, described, call, answered(response, whole, call)));
+    } catch (thrown) {
+      this.#end(row, described, call, { error: toCapstanError(thrown) });
+      throw thrown;
+    }
   }
 
   async #once<T>(described: Described, call: Call, work: () => Promise<T>): Promise<T> {
-    const [startedAt, started] = [Date.now(), performance.now()];
-    let error: CapstanError | undefined;
+    const row = this.#begin(described, call);
+    let outcome: Outcome = {};
     try {
       return await work();
     } catch (thrown) {
-      error = toCapstanError(thrown);
+      outcome = { error: toCapstanError(thrown) };
       throw thrown;
     } finally {
-      this.#writer.add(rowOf({ ...described, startedAt, started, error }, call));
+      this.#end(row, described, call, outcome);
     }
   }
 
   async *#stream<T>(described: Described, call: Call, work: () => AsyncIterable<T>): AsyncGenerator<T> {
-    const [startedAt, started] = [Date.now(), performance.now()];
-    let error: CapstanError | undefined;
-    let left = true;
-    let answered = this.#bodies && described.operation === "chat" ? "" : undefined;
+    const row = this.#begin(described, call);
+    let outcome: Outcome = { left: true };
+    let text = this.#bodies && described.operation === "chat" ? "" : undefined;
     try {
       for await (const item of work()) {
-        if (answered !== undefined) answered += textOf(item);
+        if (text !== undefined && text.length < READ_CHARACTERS) text += textOf(item);
         yield item;
       }
-      left = false;
+      outcome = {};
     } catch (thrown) {
-      left = false;
-      error = toCapstanError(thrown);
+      outcome = { error: toCapstanError(thrown) };
       throw thrown;
     } finally {
-      this.#writer.add(rowOf({ ...described, startedAt, started, error, left, answered }, call));
+      this.#end(row, described, call, { ...outcome, answered: text });
     }
   }
+
+  #begin(described: Described, call: Call): RequestRow {
+    const { record } = call;
+    const known = record && this.#rows.get(record);
+    if (known !== undefined) return known;
+    const row = new RequestRow(described, call);
+    if (record !== undefined) this.#rows.set(record, row);
+    return row;
+  }
+
+  /**
+   * A request that its caller's role or a name nobody serves kept from every model has no row: some transports refuse it
+   * before it comes here, and the name would be of the caller's making.
+   */
+  #end(row: RequestRow, { model, asked }: Described, { record }: Call, outcome: Outcome): void {
+    const { error } = outcome;
+    if (error !== undefined && record?.version === undefined) {
+      if (error.code === "PERMISSION_DENIED" || !this.#isThere(model)) return;
+    }
+    row.ended(asked, outcome);
+    this.#writer.add(row.row);
+  }
+
+  #isThere(model: string): boolean {
+    try {
+      this.next.signature(model, undefined);
+      return true;
+    } catch (error) {
+      return toCapstanError(error).code !== "NOT_FOUND";
+    }
+  }
+}
+
+/** An upstream's own refusal is passed on as its answer. */
+function answered({ status }: Response, whole: boolean, { signal }: Call): Outcome {
+  if (!whole && signal.aborted) return { left: true };
+  if (whole && status < 400) return {};
+  const what = whole ? `answered ${status}` : "broke off";
+  return { error: new CapstanError("UPSTREAM", `The upstream ${what}`) };
+}
+
+function sessionOf({ parameters }: InferRequest): string | undefined {
+  return typeof parameters.session_id === "string" ? parameters.session_id : undefined;
 }
 
 function textOf(item: unknown): string {

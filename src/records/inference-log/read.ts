@@ -16,6 +16,7 @@ export async function logRows(
     .selectFrom("inference_log")
     .selectAll()
     .orderBy("at", "desc")
+    .orderBy("id", "desc")
     .limit(Math.min(limit, MOST));
   if (before !== undefined) query = query.where("at", "<", before);
   if (key !== undefined) query = query.where("key_id", "=", key);

@@ -107,6 +107,18 @@ describe.each(["sqlite", "postgres"])("two replicas that share Redis and %s", (k
     expect([refused.status, refused.headers.get("x-ratelimit-remaining-tokens")]).toEqual([429, "15"]);
   });
 
+  it("follow a role that is changed within a second", async () => {
+    const { key, id } = await keyWith({});
+    expect(new Set(await statuses(key, 2))).toEqual(new Set([200]));
+    const name = (await records.key(id)).role;
+    const changed = performance.now();
+    await records.setRole({ ...UNLIMITED, admin: false, name, models: ["iris"] });
+    for (const replica of replicas) await eventually(async () => (await chat(replica, key)).status === 403);
+    // The half second that a role is believed for, and as much for two busy processors.
+    expect(performance.now() - changed).toBeLessThan(2000);
+    expect(new Set(await codes(key, 2))).toEqual(new Set(["PERMISSION_DENIED"]));
+  });
+
   it("refuse a revoked key within a second, open streams included", async () => {
     const { key, id } = await keyWith({});
     const asked = { model: "slow", stream: true, messages: [{ role: "user", content: "w ".repeat(2000) }] };
@@ -130,10 +142,20 @@ describe.each(["sqlite", "postgres"])("two replicas that share Redis and %s", (k
     );
     const { key } = await keyWith({ requestsPerMinute: 3, concurrency: 9 });
     expect((await chat(closed, key)).status).toBe(200);
+    const [local] = replicas as [Replica];
+    const tokens = await keyWith({ tokensPerMinute: 60 });
+    const long = [{ role: "user", content: "w ".repeat(40) }];
+    const running = await chat(local, tokens.key, {
+      ...{ model: "slow", stream: true },
+      ...{ messages: long, max_tokens: 30 },
+    });
     await redis.crash();
+    await running.text();
+    // What the stream did not use was Redis', and is nothing to give back here.
+    const after = await chat(local, tokens.key);
+    expect(after.headers.get("x-ratelimit-remaining-tokens")).toBe("53");
     await eventually(async () => (await chat(closed, key)).status === 503);
     expect(await (await chat(closed, key)).text()).toMatch(/Redis does not answer/);
-    const [local] = replicas as [Replica];
     const alone = await Promise.all(Array.from({ length: 6 }, async () => (await chat(local, key)).status));
     expect([count(alone, 200), count(alone, 429)]).toEqual([3, 3]);
     const metrics = await fetch(`${local.http}/metrics`);

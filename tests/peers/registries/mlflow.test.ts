@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import mlflow from "../../../resolvers/mlflow/index.ts";
 import { resolverContract } from "../../../src/testing/index.ts";
 import { fetchingHost, fetchWith, locateWith } from "../../resolvers/support/fetching-host.ts";
+import { eventually } from "../../support/eventually.ts";
 import { serve, TestRepository } from "../../support/server.ts";
 import { pythonWith } from "../python-venv.ts";
 import { install, type Peer, start } from "../remote/peers.ts";
@@ -120,6 +121,31 @@ it("serves what an alias names, and an alias that moved is another revision", as
   expect(await factor(server, "plain")).toBe(2);
   await client("alias", "champion", "1");
   expect(await locate("models:/scaled@champion")).toEqual(before);
+});
+
+it("follows an alias and a stage that MLflow's client moves, while a server serves", async () => {
+  await using repository = await TestRepository.create();
+  const settings = (name: string, uri: string) => ({
+    name,
+    implementation: "onnx",
+    parameters: { uri, extra: { source: { registry: peer.http, poll: "200ms" } } },
+  });
+  await client("alias", "champion", "1");
+  await client("stage", "Production", "1");
+  await repository.write("aliased", settings("aliased", "models:/scaled@champion"));
+  await repository.write("staged", settings("staged", "models:/scaled/Production"));
+  await using server = await serve(repository.root);
+  const answers = async () => [await factor(server, "aliased"), await factor(server, "staged")];
+  expect(await answers()).toEqual([1, 1]);
+  await client("alias", "champion", "2");
+  await eventually(async () => (await factor(server, "aliased")) === 2);
+  expect(await answers()).toEqual([2, 1]);
+  await client("stage", "Production", "2");
+  await eventually(async () => (await factor(server, "staged")) === 2);
+  expect((await server.post("/v2/models/aliased/rollback")).status).toBe(200);
+  expect(await answers()).toEqual([1, 2]);
+  await client("alias", "champion", "1");
+  await client("stage", "Production", "1");
 });
 
 it("reads artifacts that MLflow keeps in S3", async () => {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { ChatRequest, Message } from "../../../contracts/index.ts";
 import {
+  count,
   decimal,
   extraOf,
   optional,
@@ -8,7 +9,6 @@ import {
   samplingOf,
   text,
   truth,
-  whole,
 } from "../../sampling.ts";
 import { commonFields, metadataOf } from "../chat-request.ts";
 import { formatOf, inputSchema, isFunctionTool, messagesOf, toolChoiceOf, toolOf } from "./input.ts";
@@ -21,7 +21,7 @@ export const responseSchema = z.looseObject({
   previous_response_id: optional(text()),
   conversation: commonFields.conversation,
   metadata: commonFields.metadata,
-  max_output_tokens: optional(whole()),
+  max_output_tokens: optional(count()),
   temperature: optional(decimal()),
   top_p: optional(decimal()),
   tools: optional(z.array(z.unknown(), "must be a list")),

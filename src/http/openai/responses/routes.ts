@@ -48,10 +48,10 @@ async function create(x: Exchange, store: ResponseStore): Promise<void> {
   const headers = answerHeaders(x, target);
   const ask = (call: Call) => x.parts.plane.chat(target.name, target.version, request, call);
   if (background !== undefined) {
-    void complete(making, ask(background.scope)).finally(background.end);
+    void complete(making, ask({ ...background.scope, whole: true })).finally(background.end);
     return sendJson(x, 200, making.response({ status: "in_progress", output: [] }), headers());
   }
-  if (!body.stream) return sendJson(x, 200, await completeOrThrow(making, ask(x.call())), headers());
+  if (!body.stream) return sendJson(x, 200, await completeOrThrow(making, ask(x.wholeCall())), headers());
   const events = new ResponseEvents(making);
   const failure = (error: CapstanError) =>
     events.failed(new CapstanError(error.code, shownMessage(x, error)));

@@ -1,0 +1,174 @@
+import {
+  type Context,
+  context,
+  DiagLogLevel,
+  diag,
+  propagation,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  trace,
+} from "@opentelemetry/api";
+import { NodeSDK } from "@opentelemetry/sdk-node";
+import {
+  type ErrorCode,
+  type Log,
+  type SpanAttributes,
+  type TraceSpan,
+  toCapstanError,
+} from "../contracts/index.ts";
+import type { ServedRequest, Tracing } from "./tracing.ts";
+
+const NAME = "capstan";
+/** A collector that does not answer holds the end of the process up for no longer. */
+const FLUSH_MS = 3000;
+const DETECTORS = "env,host,serviceinstance";
+
+/**
+ * Starts OpenTelemetry's SDK, which reads the environment of the process.
+ * @param variables those named `OTEL_*`, also of a `.env` file and of settings.
+ */
+export function startOpenTelemetry(variables: Readonly<Record<string, string>>, log: Log): Tracing {
+  Object.assign(process.env, { ...defaultsOf(variables), ...variables });
+  diag.setLogger(diagnosticsTo(log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+  const sdk = new NodeSDK({ metricReaders: [], logRecordProcessors: [] });
+  sdk.start();
+  const tracer = trace.getTracer(NAME);
+  return {
+    serve: (request) => serverSpan(tracer, request),
+    async [Symbol.asyncDispose]() {
+      await within(FLUSH_MS, sdk.shutdown(), log);
+      for (const api of [trace, propagation, context, diag]) api.disable();
+    },
+  };
+}
+
+/**
+ * Ours where the environment says nothing. The SDK's own would send the command line, and try for ten seconds to reach
+ * a collector after the server has stopped.
+ */
+function defaultsOf(variables: Readonly<Record<string, string>>) {
+  const named = /(^|,)\s*service\.name\s*=/.test(variables.OTEL_RESOURCE_ATTRIBUTES ?? "");
+  return {
+    ...(named ? {} : { OTEL_SERVICE_NAME: NAME }),
+    OTEL_NODE_RESOURCE_DETECTORS: DETECTORS,
+    OTEL_EXPORTER_OTLP_TIMEOUT: String(FLUSH_MS),
+  };
+}
+
+/** A collector that is away fails every few seconds: one line says so, and those after it are for who debugs. */
+function diagnosticsTo(log: Log) {
+  let warned = false;
+  const warn = (text: string) => {
+    const say = warned ? log.debug : log.warn;
+    warned = true;
+    say.call(log, { reason: reasonIn(text) }, "Traces cannot be sent; requests are not affected");
+  };
+  const ignore = () => {};
+  return { error: warn, warn, info: ignore, debug: ignore, verbose: ignore };
+}
+
+/** The SDK gives its errors as JSON, stack and all. */
+function reasonIn(text: string): string {
+  try {
+    const { message, name } = JSON.parse(text) as { readonly message?: string; readonly name?: string };
+    return message || name || text;
+  } catch {
+    return text;
+  }
+}
+
+async function within(milliseconds: number, work: Promise<void>, log: Log): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  const failed = (error: unknown) => diagnosticsTo(log).warn(String((error as Error)?.message ?? error));
+  await Promise.race([work.catch(failed), promise]);
+  clearTimeout(timer);
+}
+
+const getter = {
+  get: ({ header }: Pick<ServedRequest, "header">, name: string) => header(name),
+  keys: () => [],
+};
+
+function serverSpan(tracer: Tracer, request: ServedRequest): TraceSpan {
+  const parent = propagation.extract(ROOT_CONTEXT, request, getter);
+  const { name, attributes } = request;
+  return new RecordedSpan(
+    tracer,
+    tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent),
+    parent,
+  );
+}
+
+const KINDS = { client: SpanKind.CLIENT, internal: SpanKind.INTERNAL };
+
+/** The context is handed on with the call, and not through AsyncLocalStorage: that would cost every request. */
+class RecordedSpan implements TraceSpan {
+  readonly #tracer: Tracer;
+  readonly #span: Span;
+  readonly #context: Context;
+  #headers: Record<string, string> | undefined;
+  #errorType: string | undefined;
+  #ended = false;
+
+  constructor(tracer: Tracer, span: Span, parent: Context) {
+    this.#tracer = tracer;
+    this.#span = span;
+    this.#context = trace.setSpan(parent, span);
+  }
+
+  get recording(): boolean {
+    return this.#span.isRecording();
+  }
+
+  get traceId(): string {
+    return this.#span.spanContext().traceId;
+  }
+
+  get spanId(): string {
+    return this.#span.spanContext().spanId;
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    if (this.#headers === undefined) {
+      this.#headers = {};
+      propagation.inject(this.#context, this.#headers);
+    }
+    return this.#headers;
+  }
+
+  begin(name: string, kind: "client" | "internal", attributes: SpanAttributes = {}): TraceSpan {
+    const span = this.#tracer.startSpan(name, { kind: KINDS[kind], attributes }, this.#context);
+    return new RecordedSpan(this.#tracer, span, this.#context);
+  }
+
+  set(attributes: SpanAttributes): void {
+    if (this.#ended) return;
+    const { "error.type": type } = attributes;
+    if (typeof type === "string") this.#errorType = type;
+    this.#span.setAttributes(attributes);
+  }
+
+  event(name: string, attributes: SpanAttributes = {}): void {
+    if (!this.#ended) this.#span.addEvent(name, attributes);
+  }
+
+  end(failure?: unknown): void {
+    if (this.#ended) return;
+    if (failure !== undefined) {
+      // What the work itself said of it is more exact than how a transport ended.
+      this.#span.setAttributes({ "error.type": this.#errorType ?? typeOf(failure) });
+      this.#span.setStatus({ code: SpanStatusCode.ERROR });
+    }
+    this.#ended = true;
+    this.#span.end();
+  }
+}
+
+/** The text of an error may repeat what was asked: it stays in the log, which names the trace. */
+function typeOf(failure: unknown): ErrorCode | string {
+  return typeof failure === "string" ? failure : toCapstanError(failure).code;
+}
