@@ -53,7 +53,7 @@ export class GraphReader {
     const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
     const own = kindOf(last) === "ai" ? (last as LooseMessage) : undefined;
     const { output } = this.#reading;
-    if (output !== undefined) yield* this.answer.result(state[output]);
+    if (output !== undefined) yield* this.answer.result(state[output] ?? this.#question ?? own ?? "");
     else if (this.answer.pieces === 0)
       yield* this.answer.result(this.#question ?? own ?? resultOf(this.#state));
     if (own !== undefined) yield* this.answer.left(own);

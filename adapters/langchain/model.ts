@@ -40,7 +40,7 @@ export class LangChainModel implements CapLLM {
     const reader =
       application.graph === undefined
         ? new RunnableReader(library, application.runnable, options.output)
-        : new GraphReader(work, options, knownCalls(messagesOf(request)));
+        : new GraphReader(work, readingOf(application, options), knownCalls(messagesOf(request)));
     try {
       const config = this.#config(request, work, thread.id);
       const asked = { ...request, messages: await thread.news(config), prompt: undefined };
@@ -81,6 +81,14 @@ export class LangChainModel implements CapLLM {
         : { streamMode: [...STREAM_MODES] }),
     };
   }
+}
+
+/** Where `createAgent` puts what its `responseFormat` asks for; a graph without one has no such key. */
+const STRUCTURED = "structuredResponse";
+
+function readingOf({ graph }: Application, { nodes, output }: LangChainOptions) {
+  const isStructured = graph !== undefined && STRUCTURED in graph.channels;
+  return { nodes, output: output ?? (isStructured ? STRUCTURED : undefined) };
 }
 
 function withTools(application: Application, { tools = [], toolChoice }: ChatRequest): Application {

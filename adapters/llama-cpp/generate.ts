@@ -30,7 +30,7 @@ export async function* generate(
 ): AsyncGenerator<Part> {
   const { choice, prompt } = answer;
   const limit = outputLimit(answer, sequences.contextSize);
-  if (limit === 0) return yield finish(answer, "length", 0);
+  if (limit === 0) return yield finish(answer, "length", 0, 0);
   await using work = await Work.begin(sequences, prompt, call);
   const written: Token[] = [];
   const text = new TokenText(model);
@@ -50,11 +50,17 @@ export async function* generate(
   }
   const rest = stop.end();
   if (rest !== "") yield { type: "text", choice, text: rest };
-  yield finish(answer, reason, written.length);
+  yield finish(answer, reason, work.cachedTokens, written.length);
 }
 
-function finish({ choice, prompt }: Answer, reason: FinishReason, outputTokens: number): Part {
-  return { type: "finish", choice, reason, usage: { inputTokens: prompt.length, outputTokens } };
+function finish(
+  { choice, prompt }: Answer,
+  reason: FinishReason,
+  cachedTokens: number,
+  outputTokens: number,
+): Part {
+  const usage = { inputTokens: prompt.length, cachedTokens, outputTokens };
+  return { type: "finish", choice, reason, usage };
 }
 
 /** The library keeps one place free; the last token that is written needs none. */
@@ -67,6 +73,8 @@ function outputLimit({ prompt, sampling }: Answer, contextSize: number): number 
 
 /** One sequence at work on one prompt. Disposed, it goes back as soon as its native work has ended. */
 class Work implements AsyncDisposable {
+  /** Of the prompt: how many the sequence knew. */
+  cachedTokens = 0;
   readonly #sequences: Sequences;
   readonly #sequence: LlamaContextSequence;
   readonly #prompt: readonly Token[];
@@ -116,6 +124,7 @@ class Work implements AsyncDisposable {
   async #readPrompt(): Promise<Token[]> {
     const known = commonPrefix(this.#sequence.contextTokens, this.#prompt.slice(0, -1));
     await this.#run(() => this.#sequence.adaptStateToTokens(this.#prompt.slice(0, known), false));
+    this.cachedTokens = known;
     const { length } = this.#prompt;
     const counts = { prompt_tokens: length, cached_tokens: known, evaluated_tokens: length - known };
     this.#call.log.debug(counts, "reading the prompt");

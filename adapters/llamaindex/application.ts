@@ -26,8 +26,17 @@ interface Members {
   readonly query?: Method;
 }
 
-/** Names under which a module may export its application, in this order. */
-const NAMES = ["default", "queryEngine", "chatEngine", "agent", "index", "factory"];
+/** Names under which a module may export its application, in this order; the last two are create-llama's. */
+const NAMES = [
+  "default",
+  "queryEngine",
+  "chatEngine",
+  "agent",
+  "index",
+  "factory",
+  "workflow",
+  "workflowFactory",
+];
 
 /**
  * The application that a module exports, or that its exported function makes.

@@ -1,5 +1,5 @@
 import { FormData, Pool } from "undici";
-import type { Call } from "../../src/contracts/index.ts";
+import type { Call, TraceSpan } from "../../src/contracts/index.ts";
 import type { Address } from "./address.ts";
 import { Breaker } from "./breaker.ts";
 import { Exchange } from "./exchange.ts";
@@ -36,12 +36,16 @@ export class Endpoint implements AsyncDisposable {
     this.#query = query === "" ? "" : `?${query}`;
   }
 
-  /** Posts to a route such as `chat/completions`: JSON, or a form as it is. */
-  post(route: string, body: object, call: Call): Exchange {
+  /**
+   * Posts to a route such as `chat/completions`: JSON, or a form as it is.
+   * @param span the request is made within; absent where nobody traces.
+   */
+  post(route: string, body: object, call: Call, span: TraceSpan | undefined): Exchange {
     const path = `${this.address.path}/${route}${this.#query}`;
     const headers = {
       ...authorization(this.#options),
       ...this.#options.headers,
+      ...span?.headers,
       "x-request-id": call.requestId,
     };
     if (body instanceof FormData) return new Exchange(this.#pool, { path, headers, body }, this.faults);

@@ -1,9 +1,10 @@
-import type { Call } from "../../src/contracts/index.ts";
+import type { Call, TraceSpan } from "../../src/contracts/index.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Exchange, HttpHead } from "./exchange.ts";
 import { isRecord, type JsonRecord, parseJson } from "./json.ts";
 import { type Awaited, type OpenaiOptions, timeoutFor } from "./options.ts";
 import { Patience } from "./patience.ts";
+import { beginSpan } from "./span.ts";
 
 export interface ReplyRequest {
   readonly route: string;
@@ -23,6 +24,8 @@ export class Reply implements Disposable {
   readonly #options: OpenaiOptions;
   readonly #exchange: Exchange;
   readonly #patience: Patience;
+  readonly #call: Call;
+  readonly #span: TraceSpan | undefined;
 
   constructor(
     endpoint: Endpoint,
@@ -32,7 +35,9 @@ export class Reply implements Disposable {
   ) {
     this.#endpoint = endpoint;
     this.#options = options;
-    this.#exchange = endpoint.post(route, body, call);
+    this.#call = call;
+    this.#span = beginSpan(call, endpoint.address, route, body);
+    this.#exchange = endpoint.post(route, body, call, this.#span);
     this.#patience = new Patience(call, (reason) => this.#exchange.cancel(reason));
     const limit = timeoutFor(awaited, options);
     this.#patience.within(limit, () => endpoint.faults.late(awaited, limit, "upstream_timeout"));
@@ -40,14 +45,16 @@ export class Reply implements Disposable {
 
   /** @throws UpstreamFault for every answer that is not a success. */
   async head(): Promise<HttpHead> {
-    const head = await this.#patience.wait(this.#exchange.head());
+    const head = await this.#wait(this.#exchange.head());
+    this.#span?.set({ "http.response.status_code": head.status });
     if (head.status < 300) return head;
     const body = (await this.#read(MAX_ERROR_BYTES)).toString("utf8");
+    this.#span?.end(String(head.status));
     throw this.#endpoint.faults.status(head.status, body, retryAfter(head));
   }
 
   next(): Promise<Buffer | undefined> {
-    return this.#patience.wait(this.#exchange.next());
+    return this.#wait(this.#exchange.next());
   }
 
   /** A whole answer, which has to be a JSON object. */
@@ -77,6 +84,17 @@ export class Reply implements Disposable {
   [Symbol.dispose](): void {
     this.#patience[Symbol.dispose]();
     this.#exchange.cancel(new Error("the answer was left"));
+    const { signal } = this.#call;
+    this.#span?.end(signal.aborted ? signal.reason : undefined);
+  }
+
+  async #wait<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await this.#patience.wait(work);
+    } catch (error) {
+      this.#span?.end(error);
+      throw error;
+    }
   }
 
   /** Stops after the chunk that goes beyond `limit`. */

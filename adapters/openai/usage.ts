@@ -5,6 +5,8 @@ import { countOf, type JsonRecord, recordOf } from "./json.ts";
 export interface UpstreamUsage {
   readonly input?: number;
   readonly output?: number;
+  /** Of the input: how many it knew from another request. */
+  readonly cached?: number;
 }
 
 /** The usage in a reply or chunk; the last one of a stream counts. */
@@ -12,7 +14,12 @@ export function usageIn(reply: JsonRecord): UpstreamUsage {
   const usage = recordOf(reply.usage);
   const input = countOf(usage.prompt_tokens);
   const output = countOf(usage.completion_tokens);
-  return { ...(input === undefined ? {} : { input }), ...(output === undefined ? {} : { output }) };
+  const cached = countOf(recordOf(usage.prompt_tokens_details).cached_tokens);
+  return {
+    ...(input === undefined ? {} : { input }),
+    ...(output === undefined ? {} : { output }),
+    ...(cached === undefined ? {} : { cached }),
+  };
 }
 
 /**
@@ -20,13 +27,14 @@ export function usageIn(reply: JsonRecord): UpstreamUsage {
  * in proportion to its estimate. What the upstream did not count is estimated.
  */
 export function usageOf(
-  { input, output }: UpstreamUsage,
+  { input, output, cached }: UpstreamUsage,
   estimates: readonly number[],
   estimateInput: () => number,
 ): Usage[] {
   const inputTokens = input ?? estimateInput();
   const outputs = output === undefined ? estimates : shares(output, estimates);
-  return outputs.map((outputTokens) => ({ inputTokens, outputTokens }));
+  const known = cached === undefined ? {} : { cachedTokens: cached };
+  return outputs.map((outputTokens) => ({ inputTokens, ...known, outputTokens }));
 }
 
 /** Whole numbers in proportion to the weights, whose sum is the total. */

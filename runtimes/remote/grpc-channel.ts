@@ -1,9 +1,10 @@
 import { Client, connectivityState, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
-import type { Call } from "../../src/contracts/index.ts";
+import type { Call, TraceSpan } from "../../src/contracts/index.ts";
 import type { Method } from "../../src/grpc/wire.ts";
 import { type BackendParts, whereOf } from "./backend.ts";
 import { exchange, remainingMs } from "./exchange.ts";
 import { grpcFailure, tooLarge, unreachable } from "./failures.ts";
+import { serverOf, traced } from "./span.ts";
 
 /** One connection to one address, and what is done over it. */
 export class GrpcChannel {
@@ -26,9 +27,19 @@ export class GrpcChannel {
     return this.#client;
   }
 
+  /** The span of a call (OpenTelemetry, gRPC client spans); absent where nobody traces. */
+  begin({ path }: { readonly path: string }, { trace }: Call): TraceSpan | undefined {
+    const [, service, method] = path.split("/");
+    return trace?.begin(path.slice(1), "client", {
+      ...{ "rpc.system": "grpc", "rpc.service": service, "rpc.method": method },
+      ...serverOf(this.#parts.address),
+    });
+  }
+
   /** What goes with every call. */
-  metadata({ requestId }: Call): Metadata {
+  metadata({ requestId }: Call, span: TraceSpan | undefined): Metadata {
     const metadata = this.#metadata.clone();
+    for (const [name, value] of Object.entries(span?.headers ?? {})) metadata.set(name, value);
     metadata.set("x-request-id", requestId);
     return metadata;
   }
@@ -41,22 +52,26 @@ export class GrpcChannel {
   ): Promise<A> {
     await this.connect(call);
     const timeoutMs = remainingMs(call, this.#parts.options.timeout);
-    return exchange<A>(call, { where: this.#where, timeoutMs }, (resolve, reject) => {
-      let answered = false;
-      const sent = this.#client.makeUnaryRequest(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
-        message,
-        this.metadata(call),
-        { deadline: Date.now() + timeoutMs },
-        (error, answer) => (error === null ? resolve(answer!) : reject(this.failure(error, answered))),
-      );
-      sent.on("metadata", () => {
-        answered = true;
-      });
-      return () => sent.cancel();
-    });
+    const span = this.begin(method, call);
+    return traced(
+      span,
+      exchange<A>(call, { where: this.#where, timeoutMs }, (resolve, reject) => {
+        let answered = false;
+        const sent = this.#client.makeUnaryRequest(
+          method.path,
+          method.requestSerialize,
+          method.responseDeserialize,
+          message,
+          this.metadata(call, span),
+          { deadline: Date.now() + timeoutMs },
+          (error, answer) => (error === null ? resolve(answer!) : reject(this.failure(error, answered))),
+        );
+        sent.on("metadata", () => {
+          answered = true;
+        });
+        return () => sent.cancel();
+      }),
+    );
   }
 
   /**

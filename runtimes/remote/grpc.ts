@@ -1,5 +1,5 @@
 import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
-import type { Call, InferRequest, InferResponse } from "../../src/contracts/index.ts";
+import type { Call, InferRequest, InferResponse, TraceSpan } from "../../src/contracts/index.ts";
 import type { inference } from "../../src/grpc/generated/inference.js";
 import { GRPCInferenceService } from "../../src/grpc/generated/services.ts";
 import { readStreamMessage, type StreamMessage } from "../../src/grpc/stream-message.ts";
@@ -53,12 +53,17 @@ export class GrpcBackend implements Backend {
   async *inferStream(request: InferRequest, call: Call): AsyncGenerator<InferResponse> {
     const message = await this.#encode(request, call);
     await this.#channel.connect(call);
-    const stream = this.#open(call);
+    const span = this.#channel.begin(GRPCInferenceService.ModelStreamInfer, call);
+    const stream = this.#open(call, span);
     try {
       stream.write(message);
       stream.end();
       yield* this.#responses(stream, call);
+    } catch (error) {
+      span?.end(error);
+      throw error;
     } finally {
+      span?.end(call.signal.aborted ? call.signal.reason : undefined);
       stream.cancel();
     }
   }
@@ -78,13 +83,13 @@ export class GrpcBackend implements Backend {
     return (await this.#channel.unary(GRPCInferenceService.ServerMetadata, {}, call)).extensions;
   }
 
-  #open(call: Call): Stream {
+  #open(call: Call, span: TraceSpan | undefined): Stream {
     const { path, requestSerialize } = GRPCInferenceService.ModelStreamInfer;
     const stream: Stream = this.#channel.client.makeBidiStreamRequest(
       path,
       requestSerialize,
       readStreamMessage,
-      this.#channel.metadata(call),
+      this.#channel.metadata(call, span),
       call.deadline === undefined ? {} : { deadline: call.deadline },
     );
     // The iterator reports errors; this one is for those that come after it has ended.

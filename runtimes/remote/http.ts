@@ -1,5 +1,5 @@
 import { Pool } from "undici";
-import type { Call, InferRequest, InferResponse } from "../../src/contracts/index.ts";
+import type { Call, InferRequest, InferResponse, TraceSpan } from "../../src/contracts/index.ts";
 import { type Backend, type BackendParts, listsBinary, type RemoteMetadata, whereOf } from "./backend.ts";
 import { encodeContent } from "./content.ts";
 import { remainingMs } from "./exchange.ts";
@@ -8,6 +8,7 @@ import { type HttpAnswer, type HttpRequest, send } from "./http-exchange.ts";
 import { encodeRequest } from "./http-request.ts";
 import { decodeResponse } from "./http-response.ts";
 import { isRecord, metadataOf } from "./metadata.ts";
+import { serverOf, traced } from "./span.ts";
 
 /** A model behind V2 REST. Streams need gRPC: V2 REST has no infer with several answers. */
 export class HttpBackend implements Backend {
@@ -75,16 +76,31 @@ export class HttpBackend implements Backend {
   /** @throws CapstanError for every answer that is not 200. */
   async #send(request: HttpRequest, call: Call): Promise<HttpAnswer> {
     const { options } = this.#parts;
-    const headers = { ...options.headers, ...request.headers, ...callHeaders(call, options.timeout) };
+    const span = this.#begin(request, call);
+    const headers = {
+      ...options.headers,
+      ...request.headers,
+      ...span?.headers,
+      ...callHeaders(call, options.timeout),
+    };
     const limit = {
       where: this.#where,
       timeoutMs: options.timeout,
       maxBytes: options.max_message_bytes,
     };
-    const answer = await send(this.#pool, { ...request, headers }, limit, call);
+    const answer = await traced(span, send(this.#pool, { ...request, headers }, limit, call), noteStatus);
     if (answer.status === 200) return answer;
     const retryAfterMs = retryAfter(answer.headers["retry-after"]);
     throw httpFailure(this.#where, answer.status, messageOf(answer), { retryAfterMs });
+  }
+
+  /** OpenTelemetry's conventions for HTTP clients. */
+  #begin({ method, path }: HttpRequest, { trace }: Call): TraceSpan | undefined {
+    const { address } = this.#parts;
+    return trace?.begin(method, "client", {
+      ...{ "http.request.method": method, ...serverOf(address) },
+      "url.full": `${address.tls ? "https" : "http"}://${address.host}${path}`,
+    });
   }
 
   #json({ body }: HttpAnswer): Readonly<Record<string, unknown>> {
@@ -92,6 +108,11 @@ export class HttpBackend implements Backend {
     if (!isRecord(value)) throw badAnswer(this.#where, "metadata that is not a JSON object");
     return value;
   }
+}
+
+function noteStatus({ status }: HttpAnswer, span: TraceSpan): string | undefined {
+  span.set({ "http.response.status_code": status });
+  return status === 200 ? undefined : String(status);
 }
 
 function openPool({ address, options, tls }: BackendParts): Pool {

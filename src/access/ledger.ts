@@ -17,7 +17,7 @@ export interface LedgerOf<T> {
   sum(one: T, other: T): T;
   /** Writes all, or throws and has written nothing. */
   write(entries: readonly T[]): Promise<void>;
-  /** How long entries are collected before they are written; 0: not at all. */
+  /** How long entries are collected before they are written; 0: those of one turn of the event loop. */
   readonly delayMs: number;
 }
 
@@ -30,6 +30,7 @@ export class Ledger<T> implements AsyncDisposable {
   readonly #log: Log;
   #pending = new Map<string, T>();
   #timer: NodeJS.Timeout | undefined;
+  #immediate: NodeJS.Immediate | undefined;
   #writing: Promise<void> = Promise.resolve();
   /** Those that a statement under way has. */
   #onTheirWay: readonly T[] = [];
@@ -48,7 +49,7 @@ export class Ledger<T> implements AsyncDisposable {
   enter(entry: T): void {
     this.#add(entry);
     if (this.#behind) return;
-    if (this.#of.delayMs === 0) void this.flush();
+    if (this.#of.delayMs === 0) this.#inThisTurn();
     else this.#later(this.#of.delayMs);
   }
 
@@ -97,6 +98,14 @@ export class Ledger<T> implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#later(RETRY_MS);
+  }
+
+  /** What else is entered in this turn of the event loop goes along. */
+  #inThisTurn(): void {
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined;
+      void this.flush();
+    });
   }
 
   #later(afterMs: number): void {

@@ -45,10 +45,13 @@ interface Work {
   over(ending: Ending, charged?: Estimate): void;
 }
 
+/** On a request's record: a WeakMap of records costs the garbage collector more than the account does. */
+const ACCOUNT = Symbol("account");
+type AccountedRecord = CallRecord & { [ACCOUNT]?: Account };
+
 /** A data plane for callers with keys: their roles say which models they may use, and how much. */
 export class AccessPlane extends PlaneLayer {
   readonly #parts: AccessParts;
-  readonly #accounts = new WeakMap<CallRecord, Account>();
 
   constructor(next: DataPlane, parts: AccessParts) {
     super(next);
@@ -205,12 +208,9 @@ export class AccessPlane extends PlaneLayer {
     };
   }
 
-  #account(record: CallRecord): Account {
-    const known = this.#accounts.get(record);
-    if (known !== undefined) return known;
-    const account = new Account(record);
-    this.#accounts.set(record, account);
-    return account;
+  #account(record: AccountedRecord): Account {
+    record[ACCOUNT] ??= new Account(record);
+    return record[ACCOUNT];
   }
 }
 

@@ -3,6 +3,7 @@ import { parseUpstream, type UpstreamAddress } from "../gateway/address.ts";
 import { startGateway } from "../gateway/server.ts";
 import { loadServerSettings } from "../settings/load-server.ts";
 import { createLog } from "../telemetry/log.ts";
+import { startTracing } from "../telemetry/tracing.ts";
 import { addressText, definedOnly, isPretty, LINGER_MS, logProcessWarnings, untilSignal } from "./process.ts";
 
 interface GatewayFlags {
@@ -37,7 +38,7 @@ export function command(): Command {
 }
 
 async function start(flags: GatewayFlags): Promise<void> {
-  const { settings, warnings } = await loadServerSettings({
+  const { settings, warnings, env } = await loadServerSettings({
     file: flags.settings,
     cwd: process.cwd(),
     env: process.env,
@@ -55,7 +56,8 @@ async function start(flags: GatewayFlags): Promise<void> {
   for (const { message, file, line, key } of warnings) log.warn({ file, line, key }, message);
   logProcessWarnings(log);
   const stopped = untilSignal();
-  const gateway = await startGateway(settings, flags.upstream, log);
+  await using tracing = await startTracing(env, settings, log);
+  const gateway = await startGateway(settings, flags.upstream, log, tracing);
   log.info({ http: addressText(gateway.http), upstream: flags.upstream.host }, "ready");
   log.info({ signal: await stopped }, "stopping");
   await gateway.close(LINGER_MS);

@@ -11,6 +11,7 @@ import type { Environment } from "../settings/interpolate.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { logControl } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { createHost, decisionsOf, scanOf, watch } from "./composition/host.ts";
 import { listenForMetrics, listenForModels } from "./composition/http.ts";
 import { openRecords, recordsOf, watchRecords } from "./composition/records.ts";
@@ -33,6 +34,7 @@ export interface RunningServer {
  * Puts the parts together: what is served, and the transports in front of it. Resolves when every model
  * present is loaded or refused; the transports answer from the beginning, and are not ready until then.
  * @param only served instead of the repository's folders.
+ * @param tracing its caller's, who closes it when the server is closed.
  * @throws the socket's error when a port cannot be had; nothing is left running then.
  */
 export async function startServer(
@@ -40,6 +42,7 @@ export async function startServer(
   env: Environment,
   log: Logger,
   only?: GatewayModel,
+  tracing?: Tracing,
 ): Promise<RunningServer> {
   await using opened = new AsyncDisposableStack();
   const closing = new AbortController();
@@ -66,6 +69,7 @@ export async function startServer(
     records: recordsOf(records),
     repository: reconciler,
     metrics,
+    tracing,
     settings,
     log,
     running: new RunningCalls(),

@@ -4,6 +4,7 @@ import type { Log } from "../contracts/index.ts";
 import { loadServerSettings } from "../settings/load-server.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { createLog } from "../telemetry/log.ts";
+import { startTracing } from "../telemetry/tracing.ts";
 import { checkMemories } from "./memory-problems.ts";
 import { addressText, definedOnly, isPretty, LINGER_MS, logProcessWarnings, untilSignal } from "./process.ts";
 import { type RunningServer, startServer } from "./server.ts";
@@ -52,7 +53,8 @@ async function start(folder: string | undefined, flags: StartFlags): Promise<voi
   logProcessWarnings(log);
   warnAboutOpenBind(settings, log);
   const stopped = untilSignal();
-  const server = await startServer(settings, env, log, model);
+  await using tracing = await startTracing(env, settings, log);
+  const server = await startServer(settings, env, log, model, tracing);
   announce(server, log);
   log.info({ signal: await stopped }, "stopping");
   await server.close(LINGER_MS);

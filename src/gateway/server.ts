@@ -6,6 +6,7 @@ import { RunningCalls } from "../http/running.ts";
 import { type Listening, lingerFor, listen } from "../http/server.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import type { UpstreamAddress } from "./address.ts";
 import { noModels, noRepository } from "./no-models.ts";
 import { gatewayRoutes } from "./routes.ts";
@@ -22,12 +23,14 @@ export interface RunningGateway {
 
 /**
  * Puts HTTP in front of a V2 gRPC server's streams.
+ * @param tracing its caller's, who closes it when the gateway is closed.
  * @throws the socket's error when the port cannot be had; nothing is left running then.
  */
 export async function startGateway(
   settings: ServerSettings,
   address: UpstreamAddress,
   log: Log,
+  tracing?: Tracing,
 ): Promise<RunningGateway> {
   await using opened = new AsyncDisposableStack();
   const closing = new AbortController();
@@ -39,6 +42,7 @@ export async function startGateway(
     plane: noModels,
     repository: noRepository,
     metrics: new Metrics(settings.metrics_rest_server_prefix),
+    tracing,
     settings,
     log,
     running: new RunningCalls(),

@@ -1,6 +1,6 @@
 import type { ServiceError } from "@grpc/grpc-js";
 import { type CallOptions, Client, type ClientDuplexStream, credentials, type Metadata } from "@grpc/grpc-js";
-import { type Call, CapstanError } from "../contracts/index.ts";
+import { type Call, CapstanError, type TraceSpan } from "../contracts/index.ts";
 import type { inference } from "../grpc/generated/inference.js";
 import { GRPCInferenceService } from "../grpc/generated/services.ts";
 import { readStreamMessage, type StreamMessage } from "../grpc/stream-message.ts";
@@ -18,6 +18,7 @@ export interface UpstreamOptions {
 type Message = inference.ModelInferRequest.Init;
 type Stream = ClientDuplexStream<Message, StreamMessage>;
 
+const STREAM = GRPCInferenceService.ModelStreamInfer;
 const READY_MS = 2000;
 const FINAL = "triton_final_response";
 
@@ -53,6 +54,8 @@ export class Upstream implements Disposable {
    */
   async *stream(message: Message, metadata: Metadata, call: Call): AsyncGenerator<ModelResponse> {
     call.signal.throwIfAborted();
+    const span = this.#begin(call);
+    for (const [name, value] of Object.entries(span?.headers ?? {})) metadata.set(name, value);
     const stream = this.#open(metadata, call);
     const abort = () => stream.cancel();
     call.signal.addEventListener("abort", abort);
@@ -62,12 +65,15 @@ export class Upstream implements Disposable {
       for await (const answer of stream) {
         const response = this.#accept(answer as StreamMessage);
         yield response;
-        if (response.parameters?.[FINAL] === true) return;
+        if (response.parameters?.[FINAL] === true) return span?.end();
       }
+      span?.end();
     } catch (error) {
-      call.signal.throwIfAborted();
-      throw error instanceof CapstanError ? error : statusFailure(this.#where, error as ServiceError);
+      const failure = call.signal.aborted ? call.signal.reason : this.#failureOf(error);
+      span?.end(failure);
+      throw failure;
     } finally {
+      span?.end(call.signal.aborted ? call.signal.reason : undefined);
       call.signal.removeEventListener("abort", abort);
       stream.cancel();
     }
@@ -93,8 +99,22 @@ export class Upstream implements Disposable {
     this.#client.close();
   }
 
+  #failureOf(error: unknown): CapstanError {
+    return error instanceof CapstanError ? error : statusFailure(this.#where, error as ServiceError);
+  }
+
+  /** OpenTelemetry's conventions for gRPC clients. */
+  #begin({ trace }: Call): TraceSpan | undefined {
+    const { hostname, port } = new URL(`grpc://${this.#where}`);
+    const [, service, method] = STREAM.path.split("/");
+    return trace?.begin(STREAM.path.slice(1), "client", {
+      ...{ "rpc.system": "grpc", "rpc.service": service, "rpc.method": method },
+      ...{ "server.address": hostname, "server.port": Number(port) },
+    });
+  }
+
   #open(metadata: Metadata, { deadline }: Call): Stream {
-    const { path, requestSerialize } = GRPCInferenceService.ModelStreamInfer;
+    const { path, requestSerialize } = STREAM;
     const options: CallOptions = deadline === undefined ? {} : { deadline };
     const stream: Stream = this.#client.makeBidiStreamRequest(
       path,

@@ -32,7 +32,7 @@ export interface ReconcilerParts {
   /** Told of every finished load, and of what it led to. */
   readonly told: Pick<ReloadMetrics, "loaded" | "swapped" | "canaryStopped">;
   /** What the folders stand for whose artifacts lie in registries, and what people decided about them. */
-  readonly sources: Pick<Sources, "apply" | "look" | "revision">;
+  readonly sources: Pick<Sources, "apply" | "look" | "revision" | "fallBack" | "recovered">;
   readonly decisions: Decisions;
 }
 
@@ -104,7 +104,9 @@ export class Reconciler implements RepositoryControl {
   ready(): boolean {
     if (this.#atStart === undefined || this.#closing.signal.aborted) return false;
     if (this.#parts.readiness === "settled") return true;
-    return this.#atStart.every((slot) => slot.everLoaded || !slot.present || !slot.wanted);
+    return this.#atStart.every(
+      (slot) => slot.everLoaded || !slot.present || !slot.wanted || this.#slots.isServed(slot),
+    );
   }
 
   index(options: { readonly ready?: boolean } = {}): readonly IndexEntry[] {
@@ -263,11 +265,21 @@ export class Reconciler implements RepositoryControl {
     } finally {
       slot.loading = false;
     }
+    if (slot.failure !== undefined) await this.#fallBack(slot);
+  }
+
+  /** Where nothing else serves, as after a restart, what served last does until this one loads. */
+  async #fallBack(slot: Slot): Promise<void> {
+    const isOver = this.#closing.signal.aborted || !slot.present || this.#slots.isServed(slot);
+    if (isOver || !(await this.#parts.sources.fallBack(slot.candidate))) return;
+    await this.#scan();
+    const others = this.#slots.named(slot.name).filter((other) => other !== slot && other.present);
+    await Promise.all(others.map((other) => this.#advance(other)));
   }
 
   /** A model too big to be there twice is disposed before it is loaded again, also where it is another version. */
   async #makeRoom(slot: Slot): Promise<void> {
-    const own = [slot, ...this.#slots.all().filter((other) => isPredecessor(other, slot))];
+    const own = this.#slots.all().filter((other) => other.candidate.key === slot.candidate.key);
     await Promise.all(own.map((each) => this.#withdraw(each)));
   }
 
@@ -279,6 +291,7 @@ export class Reconciler implements RepositoryControl {
     if (replaced !== undefined || isSuccession) this.#parts.told.swapped(name);
     this.#parts.log.info({ model: name, version, generation: generation.id }, "model loaded");
     if (replaced !== undefined) void this.#retire(slot, replaced);
+    if (this.#parts.sources.recovered(slot.candidate)) void this.reconcile().catch(this.#logScanFault);
     for (const other of this.#slots.all()) if (!other.present && other !== slot) void this.#advance(other);
   }
 

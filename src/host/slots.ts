@@ -26,6 +26,11 @@ export class Slots {
     return this.all().find((slot) => slot.waiting && slot.candidate.key === gone.candidate.key);
   }
 
+  /** Whether some version of the place that a slot is for is being served. */
+  isServed(slot: Slot): boolean {
+    return this.all().some((each) => each.generation && each.candidate.key === slot.candidate.key);
+  }
+
   /** Takes a scan's result over. */
   update(candidates: readonly Candidate[]): void {
     for (const slot of this.all()) slot.present = false;

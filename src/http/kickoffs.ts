@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import { CapstanError, type Log, type Principal } from "../contracts/index.ts";
+import { CapstanError, type Log, type Principal, type TraceSpan } from "../contracts/index.ts";
 import type { Access } from "../host/access.ts";
 import { openCall } from "../host/call.ts";
 import type { DataPlane } from "../host/types.ts";
@@ -24,6 +24,8 @@ export interface KickoffParts {
 export interface KickoffCaller {
   readonly owner: string;
   readonly principal?: Principal | undefined;
+  /** Of the request that asked for it: the work is part of its trace, and may outlive it. */
+  readonly span?: TraceSpan | undefined;
 }
 
 type JsonInputs = Readonly<Record<string, unknown>>;
@@ -45,13 +47,13 @@ export class Kickoffs implements AsyncDisposable {
   }
 
   /** @throws CapstanError QUEUE_FULL */
-  start({ owner, principal }: KickoffCaller, model: string, inputs: JsonInputs): KickoffRun {
+  start({ owner, principal, span: trace }: KickoffCaller, model: string, inputs: JsonInputs): KickoffRun {
     if (this.#running.size >= MOST_RUNNING) {
       const text = `${MOST_RUNNING} kickoffs are under way, which is as many as there may be`;
       throw new CapstanError("QUEUE_FULL", text, { retryAfterMs: 1000 });
     }
     const { log, plane } = this.#parts;
-    const call = openCall({ requestId: randomUUID(), log, ...(principal && { principal }) });
+    const call = openCall({ requestId: randomUUID(), log, trace, ...(principal && { principal }) });
     const messages = [{ role: "user" as const, content: JSON.stringify(inputs) }];
     const parts = plane.chat(model, undefined, { messages, sampling: {} }, call);
     const run = new KickoffRun(model, owner, call, parts);

@@ -80,8 +80,7 @@ export function sendError(exchange: Exchange, thrown: unknown): Promise<void> {
 }
 
 /** OpenAI's SDKs ask again after every status from 500 on, unless they are told not to. */
-function retryHeaders(error: CapstanError): Headers {
-  if (error.code === "UNSUPPORTED") return { "x-should-retry": "false" };
-  if (error.retryAfterMs === undefined) return {};
-  return { "retry-after": Math.max(1, Math.ceil(error.retryAfterMs / 1000)) };
+function retryHeaders({ code, retryAfterMs }: CapstanError): Headers {
+  if (retryAfterMs !== undefined) return { "retry-after": Math.max(1, Math.ceil(retryAfterMs / 1000)) };
+  return code === "UNSUPPORTED" ? { "x-should-retry": "false" } : {};
 }

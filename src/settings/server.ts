@@ -60,7 +60,7 @@ const authSettings = z.strictObject({
     .string()
     .min(1)
     .default("sqlite:./capstan.db")
-    .describe("Keys, roles, usage and records: sqlite:path or postgres://..."),
+    .describe("Keys, roles, usage, records, decisions about models: sqlite:path or postgres://..."),
   open: z.array(z.string().startsWith("/")).optional().describe("Routes that need no key."),
 });
 
@@ -127,6 +127,12 @@ export const serverSettingsSchema = z.strictObject({
     .prefault("2h")
     .describe("Idle time after which a gRPC connection is pinged."),
   grpc_keepalive_timeout: duration().prefault("20s").describe("Wait for the answer to a ping."),
+  tracing_server: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("host:port of an OTLP collector's gRPC, for traces; OTEL_EXPORTER_OTLP_ENDPOINT comes first."),
   tls: tlsSettings.nullable().default(null).describe("For HTTP and gRPC; null serves plain text."),
   parallel_workers: integer(0).prefault(1).describe("Worker threads; 0 runs everything in process."),
   load_models_at_startup: flag().prefault(true),

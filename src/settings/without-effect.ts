@@ -5,7 +5,6 @@ const NO_KAFKA = "has no effect: this server does not read Kafka; send the messa
  * warning, so that a settings file works in both and nobody believes they are in force.
  */
 export const KEYS_WITHOUT_EFFECT: Readonly<Record<string, string>> = {
-  tracing_server: "has no effect: traces are sent where OTEL_EXPORTER_OTLP_ENDPOINT says",
   kafka_enabled: NO_KAFKA,
   kafka_servers: NO_KAFKA,
   kafka_topic_input: NO_KAFKA,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GRPCInferenceService, LLMService } from "../../src/grpc/generated/services.ts";
-import { ADMIN, bearer, modelsForKeys, TestAccess } from "../support/access.ts";
+import { bearer, modelsForKeys, TestAccess } from "../support/access.ts";
 import { eventually } from "../support/eventually.ts";
 import { codeName } from "../support/grpc.ts";
 import { openStream } from "../support/grpc-llm.ts";
@@ -169,6 +169,36 @@ describe("a request", () => {
     expect((await access.chat(made.key)).status).toBe(200);
   });
 
+  it("cannot say what it wants in a way that its role does not see", async () => {
+    const { key } = await access.keyWith({ maxTokens: 2, tokensPerMonth: 5000 });
+    for (const max_tokens of ["50", true, [50]]) {
+      const body = { inputs: texts("one two three four five"), parameters: { max_tokens } };
+      expect((await access.post(key, "/v2/models/echo/infer", body)).status).toBe(400);
+    }
+    const inputs = [
+      { ...texts("one two three four five")[0]!, parameters: { max_tokens: 50 } },
+      { name: "max_tokens", datatype: "INT32", shape: [1], data: [50] },
+    ];
+    const said: string[] = [];
+    for (const each of [[inputs[0]], [...texts("one two three four five"), inputs[1]]]) {
+      said.push(await (await access.post(key, "/v2/models/echo/infer", { inputs: each })).text());
+    }
+    expect(said).toEqual([
+      expect.stringContaining('"data":["Echo: one"]'),
+      expect.stringContaining("Input 'max_tokens' is not one of the model's"),
+    ]);
+    for (const value of [{ doubleParam: Number.NaN }, { stringParam: "50" }, { int64Param: -1 }]) {
+      const bytes = { bytesContents: [Buffer.from("one two")] };
+      const asked = {
+        modelName: "echo",
+        inputs: [{ name: "text_input", datatype: "BYTES", shape: [1], contents: bytes }],
+        parameters: { max_tokens: value },
+      };
+      const { code } = await access.call(key, GRPCInferenceService.ModelInfer, asked as never);
+      expect(codeName(code)).toBe("INVALID_ARGUMENT");
+    }
+  });
+
   it("for a model that is not there leaves no row of usage", async () => {
     const made = await access.keyWith({});
     const asked = { modelName: "ghost", inputs: [] };
@@ -224,6 +254,29 @@ describe("over gRPC", () => {
     expect(codes.filter((code) => code === "RESOURCE_EXHAUSTED")).toHaveLength(30);
   });
 
+  it("each request of a stream takes its own", async () => {
+    const made = await access.keyWith({ requestsPerMonth: 2, tokensPerMonth: 1000 });
+    const inputs = [
+      {
+        name: "text_input",
+        datatype: "BYTES",
+        shape: [1],
+        contents: { bytesContents: [Buffer.from("one")] },
+      },
+    ];
+    const request = { modelName: "echo", inputs };
+    const answers: string[] = [];
+    for (let asked = 0; asked < 3; asked++) {
+      const { messages } = await access.grpc.stream(GRPCInferenceService.ModelStreamInfer, [request], {
+        headers: bearer(made.key),
+      });
+      answers.push(messages.at(-1)!.errorMessage ?? "");
+    }
+    expect(answers).toEqual(["", "", expect.stringMatching(/^QUOTA_EXCEEDED: .* may use 2 requests/)]);
+    // "one" is one token, and its echo two.
+    await eventually(async () => (await access.quota(made)).tokens === 6);
+  });
+
   it("models are those of the role", async () => {
     const { key } = await access.keyWith({ models: ["iris"] });
     const denied = await access.call(key, LLMService.ChatCompletion, asked);
@@ -240,73 +293,5 @@ describe("over gRPC", () => {
       );
     const { response: counted } = await access.call(key, ModelStatistics, {});
     expect(counted.modelStats!.map(({ name }) => name)).toEqual(["iris"]);
-  });
-});
-
-describe("what a caller sees", () => {
-  it("are the models of its role", async () => {
-    const { key } = await access.keyWith({ models: ["ec*"] });
-    const ids = async (who: string) =>
-      ((await access.get(who, "/v1/models")).body as { data: { id: string }[] }).data.map(({ id }) => id);
-    expect(await ids(key)).toEqual(["echo"]);
-    expect(await ids(ADMIN)).toEqual(["echo", "slow"]);
-    for (const path of [
-      "/v1/models/slow",
-      "/v2/models/slow",
-      "/v2/models/iris/config",
-      "/v2/models/nobody",
-    ]) {
-      expect([path, (await access.get(key, path)).status]).toEqual([path, 403]);
-    }
-    const { body } = await access.get(key, "/v2/models/stats");
-    expect(body).toMatchObject({ model_stats: [{ name: "echo" }] });
-    const index = await (await access.post(key, "/v2/repository/index", {})).json();
-    expect(index).toMatchObject([{ name: "echo" }]);
-  });
-
-  it("ends with its key, in the background as well", async () => {
-    const { key, id } = await access.keyWith({});
-    const body = { model: "slow", input: "word ".repeat(400), background: true };
-    expect((await access.post(key, "/v1/responses", body)).status).toBe(200);
-    await access.records.revoke(id);
-    await eventually(async () => (await access.usage({ id, key })).length === 1);
-    const [row] = await access.usage({ id, key });
-    expect(Number(row!.output_tokens)).toBeLessThan(100);
-  });
-
-  it("is its own work alone", async () => {
-    const [mine, other] = [await access.keyWith({}), await access.keyWith({})];
-    const answer = await access.chat(mine.key, { model: "slow", stream: true, max_tokens: 50 });
-    const path = `/v2/cancel/${answer.headers.get("x-request-id")}`;
-    expect((await access.post(other.key, path, {})).status).toBe(404);
-    expect((await access.post(mine.key, path, {})).status).toBe(200);
-    expect(await answer.text()).toMatch(/cancelled/);
-  });
-});
-
-describe("a repository call with a configuration", () => {
-  const load = (key: string, config: object) =>
-    access.post(key, "/v2/repository/models/echo/load", { parameters: { config: JSON.stringify(config) } });
-
-  it("is for administrators", async () => {
-    const { key } = await access.keyWith({});
-    expect((await load(key, { max_batch_size: 2 })).status).toBe(403);
-    expect((await load(ADMIN, { max_batch_size: 2 })).status).toBe(200);
-  });
-
-  it.each([
-    [{ implementation: "onnx" }, /'implementation'/],
-    [{ parameters: { uri: "http://127.0.0.1/x" } }, /'parameters.uri'/],
-    [{ parameters: { extra: { framework: "openai" } } }, /'parameters.extra.framework'/],
-    [{ parameters: { extra: { base_url: "http://127.0.0.1" } } }, /'parameters.extra.base_url'/],
-  ])("changes neither implementation nor addresses: %j", async (config, message) => {
-    const answer = await load(ADMIN, config);
-    expect(answer.status).toBe(403);
-    expect(((await answer.json()) as { error: string }).error).toMatch(message);
-  });
-
-  it("interpolates nothing", async () => {
-    expect((await load(ADMIN, { platform: "${HOME}" })).status).toBe(200);
-    expect((await access.get(ADMIN, "/v2/models/echo/config")).body).toMatchObject({ platform: "${HOME}" });
   });
 });

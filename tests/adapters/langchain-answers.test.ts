@@ -115,6 +115,18 @@ export default ${application};`;
     expect(kinds(parts)).toEqual(["step", "finish"]);
   });
 
+  it("is what the responseFormat of an agent asks for", async () => {
+    const agent = `
+      import { createAgent, toolStrategy } from "langchain";
+      import { z } from "zod";
+      const Contact = z.object({ name: z.string() });
+      export const agent = ({ llm }) => createAgent({ model: llm, tools: [], responseFormat: toolStrategy(Contact) });`;
+    // The name that LangChain gives the tool by which a model answers so.
+    const parts = await answer(agent, "Who is it?", {}, new Speaker(toolCall("extract-1", '{"name":"Ann"}')));
+    expect(textOf(parts)).toBe('{"name":"Ann"}');
+    expect(parts.at(-1)).toMatchObject({ reason: "stop" });
+  });
+
   it("has the calls of tools that a graph ends with, and where it was interrupted", async () => {
     const calls = "[{ id: 'c1', name: 'book', args: { to: 'Rome' } }]";
     const nodes = `.addNode("a", () => ({ messages: [new AIMessage({ content: "", tool_calls: ${calls} })] })).addEdge("__start__", "a")`;

@@ -47,7 +47,7 @@ describe("tiny-chat", () => {
     const parts = await answer(llm, { messages: reference.messages, sampling: { temperature: 0 } });
     expect(textOf(parts)).toBe(reference.text);
     const usage = { inputTokens: reference.prompt_tokens, outputTokens: reference.completion_tokens };
-    expect(parts.at(-1)).toEqual({ type: "finish", choice: 0, reason: reference.finish_reason, usage });
+    expect(parts.at(-1)).toMatchObject({ type: "finish", choice: 0, reason: reference.finish_reason, usage });
   });
 
   it("continues a prompt as it is, control tokens included", async () => {
@@ -207,6 +207,7 @@ describe("a conversation", () => {
     // All that was read and written but the end token, which was sampled and never read.
     const known = usage.inputTokens + usage.outputTokens - 1;
     expect(readings[1]).toMatchObject({ cached_tokens: known });
+    expect([usage, finishOf(second)!.usage].map(({ cachedTokens }) => cachedTokens)).toEqual([0, known]);
     expect(readings[1]!.evaluated_tokens).toBe(finishOf(second)!.usage.inputTokens - known);
   });
 

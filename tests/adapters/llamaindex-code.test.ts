@@ -153,9 +153,11 @@ describe("agents", () => {
       import { FunctionTool, LLMAgent } from "llamaindex";
       const add = FunctionTool.from(({ a, b }: any) => String(a + b), ${TOOL} as any);
       export const agent = ({ llm }: any) => new LLMAgent({ llm, tools: [add] });`;
-    const writer = new Speaker(toolCall("add", '{"a":1,"b":2}'), "It is 3.");
-    expect(textOf(await answer(code, writer))).toBe("It is 3.");
-    expect(writer.requests).toHaveLength(2);
+    for (const name of ["agent", "workflowFactory"]) {
+      const writer = new Speaker(toolCall("add", '{"a":1,"b":2}'), "It is 3.");
+      expect(textOf(await answer(code.replace("const agent", `const ${name}`), writer))).toBe("It is 3.");
+      expect(writer.requests).toHaveLength(2);
+    }
   });
 
   it("keep nothing of a conversation", async () => {

@@ -3,7 +3,16 @@ import { LLMService } from "../../src/grpc/generated/services.ts";
 import { eventually } from "../support/eventually.ts";
 import { TestClient } from "../support/grpc.ts";
 import { openStream } from "../support/grpc-llm.ts";
-import { chat, chunk, OpenaiUpstream, reply, stalls } from "../support/openai-upstream.ts";
+import {
+  chat,
+  chunk,
+  DONE,
+  event,
+  OpenaiUpstream,
+  packets,
+  reply,
+  stalls,
+} from "../support/openai-upstream.ts";
 import { serve, TestRepository, type TestServer } from "../support/server.ts";
 
 const ASK = { model: "gpt", messages: [{ role: "user", content: "hello" }], logprobs: true };
@@ -115,6 +124,29 @@ describe("a model of an upstream, over HTTP", () => {
       });
     }),
   );
+
+  it.each([false, true])("passes on how many tokens the upstream knew (stream: %s)", (stream) => {
+    const usage = {
+      prompt_tokens: 9,
+      completion_tokens: 1,
+      total_tokens: 10,
+      prompt_tokens_details: { cached_tokens: 8 },
+    };
+    const whole = { choices: [{ index: 0, message: { content: "hi" }, finish_reason: "stop" }], usage };
+    const pieces = packets(chunk({ content: "hi" }, "stop"), event({ choices: [], usage }), DONE);
+    return withUpstream(stream ? pieces : reply(200, whole), async (server) => {
+      const answer = await server.request("/v1/chat/completions", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({
+          ...ASK,
+          stream,
+          stream_options: stream ? { include_usage: true } : undefined,
+        }),
+      });
+      expect(await answer.text()).toContain(`"usage":${JSON.stringify(usage)}`);
+    });
+  });
 
   it("answers with its fallback when the upstream cannot", () =>
     withUpstream(reply(503, {}), async (server) => {

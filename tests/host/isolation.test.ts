@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { InferRequest, Runtime } from "../../src/contracts/index.ts";
@@ -6,7 +7,7 @@ import { workerCounts } from "../../src/host/isolation/worker.ts";
 import { userCodeCounts } from "../../src/host/user-code/counts.ts";
 import { collect, testCall } from "../../src/testing/index.ts";
 import { Files } from "../support/files.ts";
-import { type HostOptions, keptLog, loadRuntime, spec } from "../support/isolation.ts";
+import { type HostOptions, keptLog, loadAdapter, loadRuntime, spec } from "../support/isolation.ts";
 
 let files: Files;
 beforeEach(async () => {
@@ -211,6 +212,23 @@ describe("a model on a thread", () => {
     const load = loadRuntime("module", spec(files.root), { module: "./m.ts" }, THREAD, overdue(300));
     await expect(load).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
     expect(workerCounts.started - workerCounts.joined).toBe(before);
+  });
+
+  it("whose load was given up frees what that loaded after all, before its thread ends", async () => {
+    await files.write(
+      "late.ts",
+      `import { writeFileSync } from "node:fs";
+      const options = { shape: {}, safeParse: (data: unknown) => ({ success: true, data }) };
+      async function load(model: { folder: string }) {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        const write = () => writeFileSync(model.folder + "/freed", "");
+        return { async *streamTokens() {}, async [Symbol.asyncDispose]() { write() } };
+      }
+      export default { kind: "adapter", name: "late", options, load };`,
+    );
+    const load = loadAdapter("./late.ts", spec(files.root), {}, THREAD, overdue(100));
+    await expect(load).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(existsSync(files.path("freed"))).toBe(true);
   });
 });
 

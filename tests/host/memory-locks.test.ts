@@ -7,31 +7,7 @@ import { collect, testCall } from "../../src/testing/index.ts";
 import { ScriptServer } from "../memory/redis-server.ts";
 import { eventually } from "../support/eventually.ts";
 import { Files } from "../support/files.ts";
-
-/** A table that all replicas read, and that a replica writes behind its answers. */
-const WRITTEN_BEHIND = `
-  const table = (globalThis.writtenBehind ??= { rows: [], written: Promise.resolve() });
-  export default {
-    kind: "memory", name: "behind", options: { shape: {}, safeParse: (data) => ({ success: true, data }) },
-    async open() {
-      let behind = Promise.resolve();
-      return {
-        async append(_, turns) { behind = table.written.then(() => { table.rows.push(...turns) }) },
-        async *read() { await behind; yield* [...table.rows] },
-        async clear() { table.rows.length = 0 },
-        async settled(_, { signal }) {
-          await Promise.race([behind, new Promise((_, reject) => signal.addEventListener("abort", reject))]);
-        },
-        async [Symbol.asyncDispose]() {},
-      };
-    },
-  };`;
-
-interface Table {
-  rows: Turn[];
-  written: Promise<void>;
-}
-const table = () => (globalThis as unknown as { writtenBehind: Table }).writtenBehind;
+import { resetTable, table, WRITTEN_BEHIND } from "../support/written-behind.ts";
 
 const session: Session = { owner: "ann", id: "talk" };
 const turn = (id: string): Turn => ({ id, at: 1, messages: [{ role: "user", content: id }] });
@@ -44,7 +20,7 @@ beforeEach(async () => {
   files = opened.use(await Files.create());
   redis = opened.use(await ScriptServer.start());
   await files.write("behind.ts", WRITTEN_BEHIND);
-  Object.assign(globalThis, { writtenBehind: { rows: [], written: Promise.resolve() } });
+  resetTable();
 });
 afterEach(() => opened.disposeAsync());
 

@@ -130,6 +130,19 @@ describe("a promotion", () => {
     expect(tellers).toMatchObject({ alive: 1, most: 1 });
   });
 
+  it("of such a model that does not load brings the old version back", async () => {
+    registry.faults["2"] = 500;
+    await start({ reload: "recreate" });
+    registry.aliases.champion = "2";
+    await eventually(async () =>
+      (await details()).some(({ version, reason }) => version === "2" && /500/.test(reason)),
+    );
+    await eventually(async () => (await told().catch(() => "")) === "v1 v1");
+    delete registry.faults["2"];
+    await eventually(async () => (await told().catch(() => "")) === "v2 v2");
+    expect(tellers).toMatchObject({ most: 1 });
+  });
+
   it("is counted, timed, and seen in what serves", async () => {
     await start();
     expect(await metric("capstan_model_swaps_total")).toEqual({});

@@ -123,11 +123,11 @@ describe("a source", () => {
     await script.source.look();
     script.says = at("2");
     const looking = script.source.look();
-    await vi.advanceTimersByTimeAsync(50);
+    await vi.advanceTimersByTimeAsync(25);
     script.says = at("3");
-    await vi.advanceTimersByTimeAsync(100);
+    await vi.advanceTimersByTimeAsync(50);
     expect(script.source.located).toEqual(at("1"));
-    await vi.advanceTimersByTimeAsync(100);
+    await vi.advanceTimersByTimeAsync(50);
     await looking;
     expect(script.changes).toEqual(["3"]);
   });

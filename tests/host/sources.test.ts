@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -124,6 +124,23 @@ describe("an alias", () => {
   });
 });
 
+it("a version that fails the folder's cases leaves the old one serving, and is counted", async () => {
+  const outputs = [{ name: "y", shape: [1], datatype: "INT64", data: [1] }];
+  const cases = { tolerance: { rtol: 0, atol: 0 }, cases: [{ name: "one", ...ROW, outputs }] };
+  await repository.write("m", "");
+  await writeFile(repository.path("m", "cases.json"), JSON.stringify(cases));
+  await start();
+  registry.aliases.champion = "2";
+  await eventually(async () =>
+    (await details()).some(
+      ({ version: each, reason }) => each === "2" && /case 'one'.*expected 1/.test(reason),
+    ),
+  );
+  expect(await version()).toBe(1);
+  const metrics = await (await server.request("/metrics")).text();
+  expect(metrics).toContain('capstan_model_loads_total{model="m",outcome="failure"} 1');
+});
+
 describe("a registry that is down", () => {
   it("leaves the version serving, and the reason beside it", async () => {
     await start();
@@ -166,6 +183,46 @@ describe("a registry that is down", () => {
     registry.isDown = false;
     await server.post("/v2/repository/notify", { model: "m" });
     await serves(1);
+  });
+});
+
+describe("a version that does not load, at a restart", () => {
+  it("is made up for by the version that served last, until it loads", async () => {
+    await start();
+    await server[Symbol.asyncDispose]();
+    registry.aliases.champion = "2";
+    registry.faults["2"] = 500;
+    server = await serve(repository.root, { cache_dir });
+    expect(await version()).toBe(1);
+    expect((await server.get("/v2/health/ready")).status).toBe(200);
+    expect(await details()).toMatchObject([
+      { version: "1", state: "READY", reason: "version 2, which the registry names, does not load" },
+      { version: "2", state: "UNAVAILABLE", reason: expect.stringMatching(/500/) },
+    ]);
+    delete registry.faults["2"];
+    await serves(2);
+    await eventually(async () => (await details()).length === 1);
+  });
+
+  it("stays so while it is broken, and is over when the alias moves", async () => {
+    registry.contents["2"] = Buffer.from("no model");
+    await start();
+    await server[Symbol.asyncDispose]();
+    registry.aliases.champion = "2";
+    server = await serve(repository.root, { cache_dir });
+    expect(await version()).toBe(1);
+    await eventually(() => registry.looks > 6);
+    expect([await version(), registry.fetches("2")]).toEqual([1, 1]);
+    registry.aliases.champion = "3";
+    await serves(3);
+    await eventually(async () => (await details()).length === 1);
+  });
+
+  it("leaves nothing to serve where nothing has served", async () => {
+    registry.contents["1"] = Buffer.from("no model");
+    await start({}, { readiness: "settled" });
+    expect(await version()).toBe(503);
+    expect(await details()).toMatchObject([{ version: "1", state: "UNAVAILABLE" }]);
   });
 });
 

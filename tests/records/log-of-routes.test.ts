@@ -56,6 +56,14 @@ describe("without access control", () => {
     return response.status;
   };
 
+  it("names the trace that the caller belongs to", async () => {
+    const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const headers = { ...JSON_TYPE, traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+    const body = JSON.stringify(IRIS_ROW);
+    await served.server.request("/v2/models/iris/infer", { method: "POST", headers, body });
+    expect(await rows(1)).toMatchObject([{ trace_id: traceId, model: "iris" }]);
+  });
+
   it.each([
     ["/v2/models/iris/infer", IRIS_ROW, { model: "iris", operation: "infer", output_tokens: null }],
     [

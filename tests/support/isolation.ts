@@ -69,6 +69,7 @@ export function loadAdapter(
   model: ModelSpec,
   pluginOptions: unknown,
   options: HostOptions = {},
+  call = testCall(),
 ): Promise<CapLLM> {
-  return pluginHost(model.folder, options).adapter(name, model, pluginOptions, testCall());
+  return pluginHost(model.folder, options).adapter(name, model, pluginOptions, call);
 }

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { type RunningServer, startServer } from "../../src/cli/server.ts";
 import { loadServerSettings } from "../../src/settings/load-server.ts";
 import { createLog } from "../../src/telemetry/log.ts";
+import type { Tracing } from "../../src/telemetry/tracing.ts";
 
 export const SAMPLES = fileURLToPath(new URL("../../model-settings/", import.meta.url));
 
@@ -61,6 +62,7 @@ export async function serve(
   root: string,
   settings: Record<string, unknown> = {},
   env: Record<string, string> = {},
+  tracing?: Tracing,
 ): Promise<TestServer> {
   const cache_dir = await mkdtemp(join(tmpdir(), "capstan-cache-"));
   const ports = { http_port: 0, grpc_port: 0, metrics_port: 0 };
@@ -70,6 +72,8 @@ export async function serve(
     loaded.settings,
     env,
     await createLog({ level: "silent", pretty: false }),
+    undefined,
+    tracing,
   );
   const url = `http://127.0.0.1:${running.http.port}`;
   const request = (path: string, init?: RequestInit) => fetch(url + path, init);

@@ -2,8 +2,9 @@ import { CapstanError, invalid } from "../../contracts/index.ts";
 import type { Refusals } from "../refusals.ts";
 import type { Role } from "../role.ts";
 import type { Places } from "./places.ts";
-import type { Quotas, Share } from "./quotas.ts";
+import type { Quotas } from "./quotas.ts";
 import type { Rate, RateState, Rates } from "./rates.ts";
+import type { Share } from "./share.ts";
 
 /** What a piece of work wants. */
 export interface Wanted extends Share {
@@ -83,11 +84,9 @@ export class Limits {
     note: (headers: Readonly<Record<string, string>>) => void,
   ): Promise<(difference: number) => void> {
     const { requestsPerMinute, tokensPerMinute } = role;
-    const states: RateState[] = [];
     const take = async (rate: Rate, limit: number, points: number) => {
       const state = await this.#rates.take(rate, key, limit, points);
-      states.push(state);
-      note(headersOf(states));
+      note(headersOf(state));
       if (!state.granted) throw this.#limited(key, role, state);
       return state.settle;
     };
@@ -127,12 +126,10 @@ const isLimited = (role: Role) =>
   role.tokensPerMinute !== null;
 
 /** The names that clients of the OpenAI API look for. */
-function headersOf(states: readonly RateState[]): Record<string, string> {
-  return Object.fromEntries(
-    states.flatMap(({ rate, limit, remaining, resetMs }) => [
-      [`x-ratelimit-limit-${rate}`, String(limit)],
-      [`x-ratelimit-remaining-${rate}`, String(Math.max(0, remaining))],
-      [`x-ratelimit-reset-${rate}`, `${(resetMs / 1000).toFixed(1)}s`],
-    ]),
-  );
+function headersOf({ rate, limit, remaining, resetMs }: RateState): Record<string, string> {
+  return {
+    [`x-ratelimit-limit-${rate}`]: String(limit),
+    [`x-ratelimit-remaining-${rate}`]: String(Math.max(0, remaining)),
+    [`x-ratelimit-reset-${rate}`]: `${(resetMs / 1000).toFixed(1)}s`,
+  };
 }

@@ -4,6 +4,8 @@ import type { Database } from "../../store/tables.ts";
 import { inTime } from "../in-time.ts";
 import { Ledger } from "../ledger.ts";
 import type { Role } from "../role.ts";
+import { JoinedTakes } from "./joined-takes.ts";
+import { type Share, sumOf } from "./share.ts";
 
 type Monthly = Pick<Role, "name" | "requestsPerMonth" | "tokensPerMonth">;
 
@@ -22,12 +24,6 @@ function nextMonth(at: number): number {
   return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
 }
 
-/** What a request takes of its month, or what is put right of it. */
-export interface Share {
-  readonly requests: number;
-  readonly tokens: number;
-}
-
 /** What is to be added to a key's month. */
 export interface Correction extends Share {
   readonly key_id: string;
@@ -35,12 +31,6 @@ export interface Correction extends Share {
 }
 
 const NOTHING: Share = { requests: 0, tokens: 0 };
-
-const sumOf = <T extends Share>(one: T, other: Share): T => ({
-  ...one,
-  requests: one.requests + other.requests,
-  tokens: one.tokens + other.tokens,
-});
 
 /**
  * Requests and tokens of a month. They are reserved by one conditional UPDATE, so that requests at the same time, also at
@@ -50,6 +40,7 @@ const sumOf = <T extends Share>(one: T, other: Share): T => ({
 export class Quotas implements AsyncDisposable {
   readonly #database: Database;
   readonly #ledger: Ledger<Correction>;
+  readonly #joined = new JoinedTakes();
   #awayUntil = 0;
   /** Whose rows are there. */
   readonly #begun = new LRUCache<string, true>({ max: MOST_SEEN });
@@ -86,7 +77,9 @@ export class Quotas implements AsyncDisposable {
 
   /** The database's word, or that of this replica where the database gives none. */
   async #takeInTime(key: string, month: string, limits: Monthly, share: Share): Promise<boolean> {
-    const taking = this.#take(key, month, limits, share);
+    const { requestsPerMonth, tokensPerMonth } = limits;
+    const id = `${idOf({ key_id: key, month })} ${requestsPerMonth} ${tokensPerMonth}`;
+    const taking = this.#joined.take(id, share, (sum) => this.#take(key, month, limits, sum));
     try {
       return await inTime(taking);
     } catch {

@@ -15,6 +15,7 @@ import { ResponseCache } from "../../host/response-cache.ts";
 import { Decisions } from "../../host/sources/decisions.ts";
 import { adoptDecisions, DesiredFile, type DesiredState } from "../../host/sources/desired.ts";
 import { Sources } from "../../host/sources/sources.ts";
+import { traced } from "../../host/traced-llm.ts";
 import type { DataPlane } from "../../host/types.ts";
 import { userCodeCounts } from "../../host/user-code/counts.ts";
 import { watchRepository } from "../../host/watcher.ts";
@@ -24,7 +25,7 @@ import type { Environment } from "../../settings/interpolate.ts";
 import type { ServerSettings } from "../../settings/server.ts";
 import type { Store } from "../../store/database.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
-import type { Records } from "./records.ts";
+import type { Records } from "./kept-records.ts";
 
 const MIB = 1024 * 1024;
 
@@ -91,8 +92,8 @@ export function createHost(
     artifacts,
     graph: new ModelGraph(),
     plane: () => plane,
-    // What is remembered is part of what a model is asked: of all layers it is the outermost.
-    layers: [batchedEmbeddings, metered, ...(completions ? [completions.layer] : []), memories.layer],
+    // What is remembered is part of what a model is asked: outside of it, only what describes the answers.
+    layers: [batchedEmbeddings, metered, ...(completions ? [completions.layer] : []), memories.layer, traced],
     checkMemory: (model, folder, file) => memories.check(model, folder, file),
     parallelWorkers: settings.parallel_workers,
     cache: settings.cache_enabled ? new ResponseCache(settings.cache_size * MIB) : undefined,

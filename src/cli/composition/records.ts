@@ -1,45 +1,13 @@
-import { createHash } from "node:crypto";
-import { join } from "node:path";
-import { Redis } from "ioredis";
-import { administration } from "../../access/administration.ts";
-import { AccessControl, OPEN_ROUTES } from "../../access/control.ts";
-import { Limits } from "../../access/limits/limits.ts";
-import { Places } from "../../access/limits/places.ts";
-import { Quotas } from "../../access/limits/quotas.ts";
-import { Rates } from "../../access/limits/rates.ts";
-import { AccessPlane } from "../../access/plane.ts";
-import { AccessRecords } from "../../access/records.ts";
-import { Usage } from "../../access/usage.ts";
 import type { Log } from "../../contracts/index.ts";
-import type { Administration, LogFilter, RecordsControl } from "../../host/administration.ts";
-import type { DataPlane } from "../../host/types.ts";
-import { CompletionCache } from "../../records/completions/cache.ts";
-import { memoryStore, redisStore, sqlStore } from "../../records/completions/stores.ts";
-import { LogPlane } from "../../records/inference-log/plane.ts";
+import type { LogFilter, RecordsControl } from "../../host/administration.ts";
 import { logRows } from "../../records/inference-log/read.ts";
-import { Spool } from "../../records/inference-log/spool.ts";
-import { LogWriter } from "../../records/inference-log/writer.ts";
 import type { Environment } from "../../settings/interpolate.ts";
-import { type Problem, SettingsError } from "../../settings/problems.ts";
 import type { ServerSettings } from "../../settings/server.ts";
-import { openStore, type Store } from "../../store/database.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
-
-/** What is kept in a database; each part is absent where the settings do not ask for it. */
-export interface Records {
-  readonly store?: Store | undefined;
-  readonly access?: AccessControl;
-  readonly administration?: Administration;
-  readonly completions?: CompletionCache | undefined;
-  readonly logWriter?: LogWriter | undefined;
-  /** Absent without a Redis that replicas share. */
-  readonly redisReady?: (() => boolean) | undefined;
-  /** Puts the layers that are wanted around a data plane. */
-  readonly around: (plane: DataPlane) => DataPlane;
-}
+import type { Records } from "./kept-records.ts";
 
 /**
- * Opens the database when something needs one, and brings its schema up to date.
+ * Opens what the settings ask to keep. Where they ask for nothing, the libraries for it are not loaded.
  * @param opened closes what is opened here.
  * @throws Error when the database cannot be opened: a server that was asked for access control does not run open.
  */
@@ -49,144 +17,19 @@ export async function openRecords(
   log: Log,
   opened: AsyncDisposableStack,
 ): Promise<Records> {
-  const store = needsDatabase(settings)
-    ? opened.use(await openStore(settings.auth.database_url, process.cwd()))
-    : undefined;
-  for (const { name } of (await store?.migrate()) ?? [])
-    log.info({ database: store!.address, name }, "schema migrated");
-  const redis = redisOf(settings, log, opened);
-  const completions = completionsOf(settings, store, redis, log);
-  const logWriter =
-    store && settings.inference_log.enabled ? opened.use(writerOf(settings, store, log)) : undefined;
-  const shared = { store, completions, logWriter, redisReady: redis && (() => redis.status === "ready") };
-  if (store === undefined || !settings.auth.enabled)
-    return { ...shared, around: layersOf(settings, logWriter) };
-  const keys = await openAccess(settings, env, store, redis, log, opened);
-  return { ...shared, ...keys, around: layersOf(settings, logWriter, keys.limited) };
+  if (!keepsAnything(settings)) return { around: (plane) => plane };
+  const { openKept } = await import("./kept-records.ts");
+  return openKept(settings, env, log, opened, needsDatabase(settings));
 }
 
-/** From the inside: what callers may do, and around it what is written down, refusals as well. */
-function layersOf(
-  { inference_log }: ServerSettings,
-  writer: LogWriter | undefined,
-  limited: (plane: DataPlane) => DataPlane = (plane) => plane,
-) {
-  if (writer === undefined) return limited;
-  return (plane: DataPlane): DataPlane => new LogPlane(limited(plane), writer, inference_log.bodies);
-}
-
-function writerOf({ inference_log, cache_dir }: ServerSettings, store: Store, log: Log): LogWriter {
-  const name = createHash("sha256").update(store.address).digest("hex").slice(0, 16);
-  const spool = new Spool(join(cache_dir, "inference-log", name));
-  return new LogWriter(store, spool, inference_log.retention, log);
-}
-
-/** @throws SettingsError when answers are to be kept in Redis and there is none. */
-function completionsOf(
-  { completion_cache: wanted }: ServerSettings,
-  store: Store | undefined,
-  redis: Redis | undefined,
-  log: Log,
-): CompletionCache | undefined {
-  if (wanted === null) return undefined;
-  if (wanted.store === "redis" && redis === undefined)
-    throw refused("settings.json", "completion_cache.store", "needs redis_url");
-  const kept = wanted.store === "sql" ? sqlStore(store!.database) : undefined;
-  const inRedis = wanted.store === "redis" ? redisStore(redis!) : undefined;
-  const { ttl: ttlMs, scope, max_bytes } = wanted;
-  return new CompletionCache({ store: kept ?? inRedis ?? memoryStore(max_bytes), ttlMs, scope, log });
-}
-
-async function openAccess(
-  settings: ServerSettings,
-  env: Environment,
-  store: Store,
-  redis: Redis | undefined,
-  log: Log,
-  opened: AsyncDisposableStack,
-) {
-  const records = new AccessRecords(store.database);
-  const seed = env.CAPSTAN_ADMIN_KEY;
-  if (seed) await records.seedAdmin(checkedSeed(seed));
-  const access = opened.use(new AccessControl(records, openRoutes(settings), log));
-  const usage = opened.use(new Usage(store.database, log));
-  const rates = new Rates(redis, settings.on_redis_down);
-  const quotas = opened.use(new Quotas(store.database, log));
-  const limits = new Limits(
-    rates,
-    quotas,
-    opened.use(new Places(redis, settings.on_redis_down)),
-    access.refusals,
-  );
-  const { authenticator, refusals } = access;
-  return {
-    access,
-    administration: administration(records, authenticator, usage),
-    limited: (plane: DataPlane): DataPlane =>
-      new AccessPlane(plane, { authenticator, limits, usage, refusals }),
-  };
-}
-
-/** A Redis that is away, or hangs, must hold up no request for long. */
-const REDIS_OPTIONS = {
-  maxRetriesPerRequest: 1,
-  enableOfflineQueue: false,
-  connectTimeout: 2000,
-  commandTimeout: 2000,
-  // Before the command's: whoever comes next then finds it down, and does not wait.
-  socketTimeout: 1500,
-};
-
-/** Replicas share their limits through it. */
-function redisOf({ redis_url }: ServerSettings, log: Log, opened: AsyncDisposableStack): Redis | undefined {
-  if (redis_url === null) return undefined;
-  const redis = new Redis(redis_url, REDIS_OPTIONS);
-  let isDown = false;
-  redis.on("error", (err) => {
-    if (!isDown) log.error({ err }, "Redis does not answer: limits follow on_redis_down");
-    isDown = true;
-  });
-  redis.on("ready", () => {
-    isDown = false;
-  });
-  opened.defer(() => redis.disconnect());
-  return redis;
+function keepsAnything(settings: ServerSettings): boolean {
+  return needsDatabase(settings) || settings.completion_cache !== null || settings.redis_url !== null;
 }
 
 /** One that replicas may share is for what people decide about models, whatever else is kept. */
 function needsDatabase({ auth, inference_log, completion_cache }: ServerSettings): boolean {
   const isShared = /^postgres(ql)?:/i.test(auth.database_url);
   return isShared || auth.enabled || inference_log.enabled || completion_cache?.store === "sql";
-}
-
-/** The probes of gRPC are as open as those of HTTP. */
-function openRoutes({ auth, metrics_endpoint }: ServerSettings): string[] {
-  const metrics = metrics_endpoint === null ? [] : [metrics_endpoint];
-  return [...(auth.open ?? [...OPEN_ROUTES, ...metrics]), ...OPEN_CALLS];
-}
-
-const OPEN_CALLS = [
-  "/inference.GRPCInferenceService/ServerLive",
-  "/inference.GRPCInferenceService/ServerReady",
-  "/inference.GRPCInferenceService/ServerMetadata",
-  "/grpc.health.v1.Health/Check",
-  "/grpc.health.v1.Health/List",
-];
-
-const SHORTEST_SEED = 16;
-
-function checkedSeed(key: string): string {
-  if (key.length >= SHORTEST_SEED) return key;
-  throw refused(
-    "CAPSTAN_ADMIN_KEY",
-    "",
-    `must have at least ${SHORTEST_SEED} characters: it opens everything`,
-  );
-}
-
-function refused(file: string, key: string, message: string): SettingsError {
-  const problem: Problem = { file, key, message, severity: "error" };
-  return new SettingsError([problem]);
 }
 
 /** What Prometheus is told of the records. */

@@ -164,8 +164,8 @@ export class Batcher<Request, Answer> {
   async #runTogether(batch: readonly Member<Request, Answer>[]): Promise<void> {
     const requests = batch.map(({ request }) => request);
     using shared = SharedCall.of(batch.map(({ call }) => call));
-    const { requestId, log } = batch[0]!.call;
-    const together: Call = { requestId, log, signal: shared.signal };
+    const { requestId, log, trace } = batch[0]!.call;
+    const together: Call = { requestId, log, trace, signal: shared.signal };
     const rows = batch.reduce((sum, member) => sum + member.rows, 0);
     try {
       const answer = await this.#measured(this.#work.join(requests), together, rows);

@@ -1,6 +1,10 @@
 import { type Call, CapstanError, type Log } from "../../contracts/index.ts";
+import { forwardedTrace } from "../../telemetry/trace-context.ts";
 import type { Link } from "./link.ts";
 import { errorFromWire, errorToWire, type Message } from "./messages.ts";
+
+const forwarded = (headers: Readonly<Record<string, string | undefined>>) =>
+  forwardedTrace((name) => headers[name]);
 
 /** A value whose buffers are handed over. */
 export class Handed {
@@ -74,7 +78,9 @@ export class Answers {
       left: false,
     };
     this.#work.set(id, work);
-    const call = { ...question.call, signal: work.controller.signal, log: wireLog(this.#link, id) };
+    const { traceparent, tracestate, ...wire } = question.call;
+    const trace = traceparent === undefined ? undefined : forwarded({ traceparent, tracestate });
+    const call = { ...wire, trace, signal: work.controller.signal, log: wireLog(this.#link, id) };
     try {
       if (question.type === "open") await this.#answerStream(question, work, call);
       else this.#done(id, await this.#method(question)(question.args as never, call));

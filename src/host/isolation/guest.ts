@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Call,
   type CapLLM,
@@ -17,6 +18,8 @@ import { type Described, describe, type Loaded, type Task } from "./task.ts";
 import { type Packed, packResponse, unpackRequest } from "./tensors.ts";
 
 const READY_CHECK_MS = 1000;
+/** How long a load that was given up may take to end, so that what it loaded is freed before the thread ends. */
+const LATE_LOAD_MS = 1000;
 
 /**
  * The side that runs a model: answers the server over `link`.
@@ -40,11 +43,13 @@ export function serveGuest(link: Link, exit: () => void): void {
 
 class Guest {
   loader: (task: Task, call: Call) => Promise<Loaded> = () => Promise.reject(notLoaded());
+  #loading: Promise<Loaded> | undefined;
   #loaded: Loaded | undefined;
 
   readonly methods = {
     load: async (task: Task, call: Call): Promise<Described> => {
-      this.#loaded = await this.loader(task, call);
+      this.#loading = this.loader(task, call);
+      this.#loaded = await this.#loading;
       return describe(this.#loaded);
     },
     infer: async (request: Packed<InferRequest>, call: Call) =>
@@ -54,7 +59,7 @@ class Guest {
       // A view would bring all of its buffer along.
       (await this.#llm.embed!(texts, call)).map((vector) => vector.slice()),
     tokenize: (text: string, call: Call) => this.#llm.tokenize!(text, call),
-    dispose: async () => this.#loaded?.disposable[Symbol.asyncDispose](),
+    dispose: async () => (await this.#ended())?.disposable[Symbol.asyncDispose](),
   };
 
   readonly streams = {
@@ -64,6 +69,12 @@ class Guest {
     passthrough: ({ route, body }: { route: string; body: unknown }, call: Call) =>
       responseParts(this.#llm.passthrough!(route, body, call)),
   };
+
+  /** What was loaded, also by a load that nobody waits for any more. */
+  async #ended(): Promise<Loaded | undefined> {
+    const late = sleep(LATE_LOAD_MS, undefined, { ref: false });
+    return Promise.race([this.#loading?.catch(() => undefined), late]);
+  }
 
   get #runtime(): Runtime {
     if (this.#loaded?.runtime === undefined) throw notLoaded();

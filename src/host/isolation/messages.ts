@@ -14,6 +14,9 @@ export interface WireCall {
   readonly priority?: number;
   readonly principal?: Principal;
   readonly whole?: boolean;
+  /** W3C Trace Context: spans are recorded on the server's side alone. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
 }
 
 export interface WireError {
@@ -61,13 +64,16 @@ export type Message =
   | { readonly type: "ping"; readonly id: number }
   | { readonly type: "pong"; readonly id: number };
 
-export function callToWire({ requestId, deadline, priority, principal, whole }: Call): WireCall {
+export function callToWire({ requestId, deadline, priority, principal, whole, trace }: Call): WireCall {
+  const { traceparent, tracestate } = trace?.headers ?? {};
   return {
     requestId,
     ...(deadline === undefined ? {} : { deadline }),
     ...(priority === undefined ? {} : { priority }),
     ...(principal === undefined ? {} : { principal: { ...principal } }),
     ...(whole === undefined ? {} : { whole }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(tracestate === undefined ? {} : { tracestate }),
   };
 }
 

@@ -3,7 +3,7 @@ import { type Call, CapstanError, type Located, type Log, toCapstanError } from 
 /** Longest pause between looks at a registry that fails. */
 const LONGEST_PAUSE_MS = 5 * 60 * 1000;
 /** A change is believed when a second look, so much later, sees the same. */
-const SETTLE_MS = 100;
+const SETTLE_MS = 50;
 /** Looks of many servers spread; none is later than its settings say. */
 const JITTER = 0.2;
 

@@ -43,6 +43,8 @@ export class Sources implements AsyncDisposable {
   readonly #parts: SourcesParts;
   readonly #sources = new Map<string, Source>();
   #models: KeysOfModels = new Map();
+  /** Revisions that do not load, where what served last is served beside them; by the keys of candidates. */
+  readonly #unloadable = new Map<string, string>();
   /** Ends of rollbacks that the sources here were looked at since. */
   readonly #ended = new Set<string>();
 
@@ -81,6 +83,23 @@ export class Sources implements AsyncDisposable {
       : (await this.#looked(candidate, uri, this.#models)).located?.revision;
   }
 
+  /**
+   * A version does not load where nothing else serves: what served last is a candidate beside it, until it loads or the
+   * source says another. False when nothing has served, or that does not load either.
+   */
+  async fallBack({ key, located, sourceKey, version, decided, canary }: Candidate): Promise<boolean> {
+    if (located === undefined || decided || canary) return false;
+    if (this.#unloadable.has(key)) return this.#unloadable.get(key) === located.revision;
+    if ((await this.#lastBefore(sourceKey!, located, version)) === undefined) return false;
+    this.#unloadable.set(key, located.revision);
+    return true;
+  }
+
+  /** A version loaded after all: true when another has served in its place. */
+  recovered({ key, located }: Candidate): boolean {
+    return this.#unloadable.get(key) === located?.revision && this.#unloadable.delete(key);
+  }
+
   rows(): SourceRow[] {
     return [...this.#models].flatMap(([model, keys]) =>
       [...keys].flatMap((key) => {
@@ -103,11 +122,28 @@ export class Sources implements AsyncDisposable {
     if (located === undefined)
       return [{ ...told, error: source.fault ?? unanswered(uri), settings: undefined }];
     const stable = { ...withLocated(told, uri, located, note), decided: by };
+    const served = [stable, ...(await this.#inPlaceOf(stable, told, uri))];
     const tried = await this.#canary(told, uri, stable, models);
-    if (tried === undefined) return [stable];
+    if (tried === undefined || served.some(({ version }) => version === tried.version)) return served;
     const { stoppedCanary } = decided;
-    if (tried.located?.revision !== stoppedCanary?.revision) return [stable, tried];
-    return [{ ...stable, note: stable.note ?? stoppedCanary?.reason }];
+    if (tried.located?.revision !== stoppedCanary?.revision) return [...served, tried];
+    return [{ ...stable, note: stable.note ?? stoppedCanary?.reason }, ...served.slice(1)];
+  }
+
+  /** What is served while a version does not load that nothing else serves in the place of. */
+  async #inPlaceOf(stable: Candidate, told: Candidate, uri: string): Promise<Candidate[]> {
+    const { key, located, version } = stable;
+    if (this.#unloadable.get(key) !== located!.revision) this.#unloadable.delete(key);
+    if (stable.decided || !this.#unloadable.has(key)) return [];
+    const last = await this.#lastBefore(stable.sourceKey!, located!, version);
+    if (last === undefined) return [];
+    return [withLocated(told, uri, last, `version ${version}, which the registry names, does not load`)];
+  }
+
+  /** Of the versions that served; one with the same name would be in its way. */
+  async #lastBefore(sourceKey: string, { revision }: Located, version: string): Promise<Located | undefined> {
+    const history = await this.#parts.cache.history(sourceKey);
+    return history.find((each) => !each.left && each.revision !== revision && each.version !== version);
   }
 
   async #choose(candidate: Candidate, uri: string, source: Source, decided: Desired): Promise<Choice> {

@@ -14,11 +14,12 @@ export function envelope(id: string, object: string, model: string): Envelope {
   return { id, object, created: Math.floor(Date.now() / 1000), model };
 }
 
-export function usageBody({ inputTokens, outputTokens }: Usage) {
+export function usageBody({ inputTokens, outputTokens, cachedTokens }: Usage) {
   return {
     prompt_tokens: inputTokens,
     completion_tokens: outputTokens,
     total_tokens: inputTokens + outputTokens,
+    ...(cachedTokens === undefined ? {} : { prompt_tokens_details: { cached_tokens: cachedTokens } }),
   };
 }
 

@@ -14,11 +14,14 @@ import { READ_CHARACTERS } from "./redact.ts";
 import { type Described, type Outcome, RequestRow } from "./row.ts";
 import type { LogWriter } from "./writer.ts";
 
+/** On a request's record: a WeakMap of records costs the garbage collector more than the row does. */
+const ROW = Symbol("row");
+type LoggedRecord = CallRecord & { [ROW]?: RequestRow };
+
 /** A data plane that writes one row for every request to a model that is there, however it ends. */
 export class LogPlane extends PlaneLayer {
   readonly #writer: LogWriter;
   readonly #bodies: boolean;
-  readonly #rows = new WeakMap<CallRecord, RequestRow>();
 
   /** @param bodies whether what was asked and answered is kept. */
   constructor(next: DataPlane, writer: LogWriter, bodies: boolean) {
@@ -104,12 +107,9 @@ export class LogPlane extends PlaneLayer {
   }
 
   #begin(described: Described, call: Call): RequestRow {
-    const { record } = call;
-    const known = record && this.#rows.get(record);
-    if (known !== undefined) return known;
-    const row = new RequestRow(described, call);
-    if (record !== undefined) this.#rows.set(record, row);
-    return row;
+    const record: LoggedRecord = call.record ?? {};
+    record[ROW] ??= new RequestRow(described, call);
+    return record[ROW];
   }
 
   /**

@@ -40,7 +40,7 @@ export class RequestRow {
       id: idAt(at),
       at,
       request_id: call.requestId,
-      trace_id: null,
+      trace_id: call.trace?.traceId ?? null,
       key_id: call.principal?.id ?? null,
       model: named(model),
       version: null,

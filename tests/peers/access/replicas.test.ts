@@ -7,6 +7,7 @@ import type { TestRedis } from "../../gateway/replicas.ts";
 import { bearer, modelsForKeys, type TestKey } from "../../support/access.ts";
 import { eventually } from "../../support/eventually.ts";
 import { codeName, TestClient } from "../../support/grpc.ts";
+import { openStream } from "../../support/grpc-llm.ts";
 import { TestPostgres } from "../../support/postgres.ts";
 import type { TestRepository } from "../../support/server.ts";
 import { startRedis } from "../gateway/peers.ts";
@@ -126,9 +127,16 @@ describe.each(["sqlite", "postgres"])("two replicas that share Redis and %s", (k
       replicas.map((replica) => chat(replica, key, { ...asked, max_tokens: 1900 })),
     );
     const ended = Promise.all(streams.map((stream) => stream.text()));
+    const request = { ...asked, prompt: "", maxTokens: 1900 };
+    const overGrpc = clients
+      .slice(0, 2)
+      .map((client) => openStream(client, "ChatCompletionStream", request, { headers: bearer(key) }));
+    for (const { headers } of overGrpc) await headers;
     const revoked = performance.now();
     await records.revoke(id);
     for (const text of await ended) expect(text).toMatch(/was revoked/);
+    for (const { end } of overGrpc)
+      expect(await end).toEqual({ code: "CANCELLED", details: expect.stringMatching(/was revoked/) });
     for (const replica of replicas) await eventually(async () => (await chat(replica, key)).status === 401);
     // The half second that a key is believed for, and as much for two busy processors.
     expect(performance.now() - revoked).toBeLessThan(2000);

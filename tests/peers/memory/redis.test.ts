@@ -7,8 +7,10 @@ import { keysOf } from "../../../memory/redis/keys.ts";
 import type { MemoryStore, Session, Turn } from "../../../src/contracts/index.ts";
 import { collect, memoryContract, testCall, testHost } from "../../../src/testing/index.ts";
 import { eventually } from "../../support/eventually.ts";
+import { Files } from "../../support/files.ts";
 import { addRecall, Talker } from "../../support/recall.ts";
 import { serve, TestRepository, type TestServer } from "../../support/server.ts";
+import { resetTable, WRITTEN_BEHIND } from "../../support/written-behind.ts";
 import { startRedis } from "../gateway/peers.ts";
 
 const PREFIX = "test:";
@@ -121,6 +123,26 @@ describe("two servers and one Redis", () => {
       await using again = await serve(repository.root, settings as Record<string, unknown>);
       expect(await new Talker(again, "recall").says("who am I?", "shared")).toBe("You are Ann");
     });
+  });
+
+  it("take turns in the server's Redis where the store has no lock, each when the last is written", async () => {
+    await using repository = await TestRepository.create();
+    await using files = await Files.create({ "behind.ts": WRITTEN_BEHIND });
+    await addRecall(repository, "recall", "chats");
+    const settings = { redis_url: redis.url, memory: { chats: { store: files.path("behind.ts") } } };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    resetTable(promise);
+    await using one = await serve(repository.root, settings);
+    await using two = await serve(repository.root, settings);
+    await new Talker(one, "recall").says("my name is Ann", "behind");
+    let isAnswered = false;
+    const next = new Talker(two, "recall").says("who am I?", "behind").finally(() => {
+      isAnswered = true;
+    });
+    await sleep(300);
+    expect(isAnswered).toBe(false);
+    resolve();
+    expect(await next).toBe("You are Ann");
   });
 
   it("refuse what has a session while Redis is away, answer the rest, and go on when it is back", async () => {

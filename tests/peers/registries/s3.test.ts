@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import s3 from "../../../resolvers/s3/index.ts";
 import { resolverContract } from "../../../src/testing/index.ts";
 import { fetchWith, locateWith } from "../../resolvers/support/fetching-host.ts";
+import { eventually } from "../../support/eventually.ts";
 import { onnxModel } from "../../support/onnx-model.ts";
 import { serve, TestRepository } from "../../support/server.ts";
 import { install, type Peer, start } from "../remote/peers.ts";
@@ -67,7 +68,7 @@ it("lists more than a page", async () => {
   expect(Object.keys(await fetchWith(s3, "s3://models/many", options()))).toHaveLength(1050);
 });
 
-it("serves the highest version", async () => {
+it("serves the highest version, and the next one when it is there", async () => {
   const graph = (op: string) =>
     onnxModel({
       inputs: [{ name: "x", datatype: "FP32", shape: ["n"] }],
@@ -78,10 +79,14 @@ it("serves the highest version", async () => {
   await put("versions/10/model.onnx", graph("Neg"));
   expect(await locate("s3://models/versions")).toMatchObject({ version: "10" });
   await using repository = await TestRepository.create();
-  const parameters = { uri: "s3://models/versions", extra: { source: options() } };
+  const source = { ...options(), poll: "200ms" };
+  const parameters = { uri: "s3://models/versions", extra: { source } };
   await repository.write("negated", { name: "negated", implementation: "onnx", parameters });
   await using server = await serve(repository.root);
   const inputs = [{ name: "x", shape: [1], datatype: "FP32", data: [3] }];
-  const { body } = await server.post("/v2/models/negated/infer", { inputs });
-  expect(body).toMatchObject({ outputs: [{ data: [-3] }] });
+  const answer = async () => (await server.post("/v2/models/negated/infer", { inputs })).body;
+  expect(await answer()).toMatchObject({ model_version: "10", outputs: [{ data: [-3] }] });
+  await put("versions/11/model.onnx", graph("Abs"));
+  await eventually(async () => ((await answer()) as { model_version: string }).model_version === "11");
+  expect(await answer()).toMatchObject({ outputs: [{ data: [3] }] });
 });

@@ -87,6 +87,7 @@ function backgroundCall(x: Exchange) {
     requestId,
     log,
     header: (name) => x.header(name),
+    trace: x.span,
     ...(principal && { principal }),
   });
   const cancel = (reason: string) => scope.cancel(reason);
