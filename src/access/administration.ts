@@ -1,23 +1,18 @@
 import { CapstanError } from "../contracts/index.ts";
 import type { Administration } from "../host/administration.ts";
-import type { Authenticator } from "./authenticator.ts";
 import type { AccessRecords } from "./records.ts";
 import type { Usage } from "./usage.ts";
 
 /**
- * What administrators do to keys and roles takes effect here at once, and on other replicas within a second. Each throws
- * CapstanError NOT_READY while the database does not answer.
+ * What administrators do to keys and roles. Each throws CapstanError NOT_READY while the database does not answer.
+ * @param changed is called when keys or roles are not what they were.
  */
-export function administration(
-  records: AccessRecords,
-  authenticator: Authenticator,
-  usage: Usage,
-): Administration {
+export function administration(records: AccessRecords, usage: Usage, changed: () => void): Administration {
   const changing =
     <A extends unknown[], T>(change: (...args: A) => Promise<T>) =>
     async (...args: A): Promise<T> => {
       const result = await change(...args);
-      authenticator.forget();
+      changed();
       return result;
     };
   return {

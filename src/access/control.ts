@@ -73,6 +73,12 @@ export class AccessControl implements Access, AsyncDisposable {
     };
   }
 
+  /** Keys or roles changed: what is known of them is asked anew, and work under way is looked at now. */
+  refresh(): void {
+    this.authenticator.forget();
+    void this.#look();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
   }

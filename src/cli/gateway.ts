@@ -3,7 +3,7 @@ import { parseUpstream, type UpstreamAddress } from "../gateway/address.ts";
 import { startGateway } from "../gateway/server.ts";
 import { loadServerSettings } from "../settings/load-server.ts";
 import { createLog } from "../telemetry/log.ts";
-import { startTracing } from "../telemetry/tracing.ts";
+import { startTracing } from "../telemetry/start-tracing.ts";
 import { addressText, definedOnly, isPretty, LINGER_MS, logProcessWarnings, untilSignal } from "./process.ts";
 
 interface GatewayFlags {

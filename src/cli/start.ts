@@ -4,7 +4,7 @@ import type { Log } from "../contracts/index.ts";
 import { loadServerSettings } from "../settings/load-server.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { createLog } from "../telemetry/log.ts";
-import { startTracing } from "../telemetry/tracing.ts";
+import { startTracing } from "../telemetry/start-tracing.ts";
 import { checkMemories } from "./memory-problems.ts";
 import { addressText, definedOnly, isPretty, LINGER_MS, logProcessWarnings, untilSignal } from "./process.ts";
 import { type RunningServer, startServer } from "./server.ts";

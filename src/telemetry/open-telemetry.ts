@@ -1,6 +1,7 @@
 import {
   type Context,
   context,
+  type DiagLogger,
   DiagLogLevel,
   diag,
   propagation,
@@ -32,14 +33,17 @@ const DETECTORS = "env,host,serviceinstance";
  */
 export function startOpenTelemetry(variables: Readonly<Record<string, string>>, log: Log): Tracing {
   Object.assign(process.env, { ...defaultsOf(variables), ...variables });
-  diag.setLogger(diagnosticsTo(log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+  const diagnostics = new Diagnostics(log);
+  diag.setLogger(diagnostics, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   const sdk = new NodeSDK({ metricReaders: [], logRecordProcessors: [] });
   sdk.start();
+  diagnostics.started();
   const tracer = trace.getTracer(NAME);
   return {
     serve: (request) => serverSpan(tracer, request),
     async [Symbol.asyncDispose]() {
-      await within(FLUSH_MS, sdk.shutdown(), log);
+      const sent = sdk.shutdown().catch((error: unknown) => diagnostics.warn(String(error)));
+      await within(FLUSH_MS, sent);
       for (const api of [trace, propagation, context, diag]) api.disable();
     },
   };
@@ -58,16 +62,38 @@ function defaultsOf(variables: Readonly<Record<string, string>>) {
   };
 }
 
-/** A collector that is away fails every few seconds: one line says so, and those after it are for who debugs. */
-function diagnosticsTo(log: Log) {
-  let warned = false;
-  const warn = (text: string) => {
-    const say = warned ? log.debug : log.warn;
-    warned = true;
-    say.call(log, { reason: reasonIn(text) }, "Traces cannot be sent; requests are not affected");
-  };
-  const ignore = () => {};
-  return { error: warn, warn, info: ignore, debug: ignore, verbose: ignore };
+/**
+ * What the SDK complains of. While it starts, each is a mistake in its variables; later a collector that is away fails
+ * every few seconds, and one line says so: those after it are for who debugs.
+ */
+class Diagnostics implements DiagLogger {
+  readonly #log: Log;
+  #started = false;
+  #warned = false;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  started(): void {
+    this.#started = true;
+  }
+
+  error(text: string): void {
+    this.warn(text);
+  }
+
+  warn(text: string): void {
+    const level = this.#started && this.#warned ? "debug" : "warn";
+    this.#warned = this.#started;
+    this.#log[level]({ reason: reasonIn(text) }, "Traces may be lost; requests are not affected");
+  }
+
+  info(): void {}
+
+  debug(): void {}
+
+  verbose(): void {}
 }
 
 /** The SDK gives its errors as JSON, stack and all. */
@@ -80,11 +106,10 @@ function reasonIn(text: string): string {
   }
 }
 
-async function within(milliseconds: number, work: Promise<void>, log: Log): Promise<void> {
+async function within(milliseconds: number, work: Promise<void>): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, milliseconds);
-  const failed = (error: unknown) => diagnosticsTo(log).warn(String((error as Error)?.message ?? error));
-  await Promise.race([work.catch(failed), promise]);
+  await Promise.race([work, promise]);
   clearTimeout(timer);
 }
 

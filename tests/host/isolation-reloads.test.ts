@@ -7,7 +7,10 @@ import { loadRuntime, spec } from "../support/isolation.ts";
 
 const CODE = `export default () => ({ outputs: [{ name: "y", data: [1] }] })`;
 
-/** Each load starts a thread: `npm run bench:reload` does 300 and watches memory. It evaluates the code anew, and Node never unloads a module of a thread that lives. */
+/**
+ * Each load starts a thread and evaluates the code anew, and Node never unloads a module of a thread that lives.
+ * `npm run bench:reload` does 300 and reads the memory.
+ */
 it("40 reloads of code on a thread leave no thread and no code", { timeout: 60_000 }, async () => {
   await using files = await Files.create({ "m.ts": CODE });
   const before = { ...workerCounts, generations: userCodeCounts.generations };

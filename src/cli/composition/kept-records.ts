@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { administration } from "../../access/administration.ts";
 import { AccessControl, OPEN_ROUTES } from "../../access/control.ts";
+import { KeyNews } from "../../access/key-news.ts";
 import { Limits } from "../../access/limits/limits.ts";
 import { Places } from "../../access/limits/places.ts";
 import { Quotas } from "../../access/limits/quotas.ts";
@@ -114,9 +115,15 @@ async function openAccess(
     access.refusals,
   );
   const { authenticator, refusals } = access;
+  const refresh = () => access.refresh();
+  const news = redis && opened.use(new KeyNews(redis, listenerOf(settings.redis_url!), refresh));
+  const changed = () => {
+    refresh();
+    news?.tell();
+  };
   return {
     access,
-    administration: administration(records, authenticator, usage),
+    administration: administration(records, usage, changed),
     limited: (plane: DataPlane): DataPlane =>
       new AccessPlane(plane, { authenticator, limits, usage, refusals }),
   };
@@ -131,6 +138,11 @@ const REDIS_OPTIONS = {
   // Before the command's: whoever comes next then finds it down, and does not wait.
   socketTimeout: 1500,
 };
+
+/** Waits for messages for as long as it takes, and connects again for as long as it takes. */
+function listenerOf(redisUrl: string): Redis {
+  return new Redis(redisUrl, { maxRetriesPerRequest: null });
+}
 
 /** Replicas share their limits through it. */
 function redisOf({ redis_url }: ServerSettings, log: Log, opened: AsyncDisposableStack): Redis | undefined {
