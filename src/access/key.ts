@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 
 /** What every key begins with, so that a scanner of leaked secrets knows it. */
 const PREFIX = "cap";
@@ -19,7 +19,7 @@ export function newKey(): NewKey {
 
 /** What is stored of a key. Keys are random, so a plain hash cannot be guessed backwards. */
 export function hashOf(key: string): string {
-  return createHash("sha256").update(key).digest("hex");
+  return hash("sha256", key, "hex");
 }
 
 /** Takes as long for a hash that is nearly right as for one that is wrong. */

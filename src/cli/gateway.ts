@@ -69,7 +69,10 @@ function corsOf(allow_origins: readonly string[]) {
   return {
     allow_origins,
     allow_methods: ["GET", "POST"],
-    allow_headers: ["content-type", "authorization", "x-api-key", "x-request-id", "last-event-id"],
+    allow_headers: [
+      ...["content-type", "authorization", "x-api-key", "x-request-id", "last-event-id"],
+      ...["traceparent", "tracestate", "baggage"],
+    ],
     expose_headers: ["x-request-id"],
   };
 }

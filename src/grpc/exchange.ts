@@ -4,6 +4,7 @@ import type { Parameters, Principal, TraceSpan } from "../contracts/index.ts";
 import { credentialOf } from "../host/access.ts";
 import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
 import { type Caller, withoutPort } from "../host/local-caller.ts";
+import { forwardedTrace } from "../telemetry/trace-context.ts";
 import type { GrpcParts } from "./parts.ts";
 import { spanOf } from "./trace.ts";
 
@@ -76,6 +77,11 @@ export class Exchange implements Caller {
     this.#scopes.set(scope, hold);
     if (this.#call.cancelled) this.#cancel();
     return scope;
+  }
+
+  /** Of this call, or the one that its client names. */
+  get trace(): TraceSpan | undefined {
+    return this.span ?? forwardedTrace((name) => this.header(name));
   }
 
   /** Metadata that the work gave its answer, also when it failed. */

@@ -11,7 +11,7 @@ export interface Failed {
   readonly requestId: string;
   readonly path: string;
   readonly parts: GrpcParts;
-  readonly span?: TraceSpan | undefined;
+  readonly trace?: TraceSpan | undefined;
   /** Of the answer beside its status. */
   readonly noted?: Readonly<Record<string, string>>;
 }
@@ -20,8 +20,9 @@ export interface Failed {
 export function report(failed: Failed, thrown: unknown): { error: CapstanError; message: string } {
   const error = toCapstanError(thrown);
   const { log } = failed.parts;
-  failed.span?.set({ "error.type": error.code });
-  const ids = { request_id: failed.requestId, ...traceFields(failed.span) };
+  const { trace } = failed;
+  trace?.set({ "error.type": error.code });
+  const ids = { request_id: failed.requestId, ...traceFields(trace) };
   const fields = { ...ids, route: failed.path, code: error.code };
   if (error.code === "INTERNAL") log.error({ ...fields, err: error.cause ?? error }, error.message);
   else log.debug(fields, error.message);

@@ -105,7 +105,7 @@ class InferStream {
   }
 
   #failed(requestId: string) {
-    return { requestId, path: METHOD.path, parts: this.#parts, span: this.#exchange.span };
+    return { requestId, path: METHOD.path, parts: this.#parts, trace: this.#exchange.trace };
   }
 
   /** Never rejects. */

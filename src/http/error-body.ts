@@ -6,7 +6,7 @@ import type { Exchange } from "./exchange.ts";
 export function reportError(exchange: Exchange, thrown: unknown): CapstanError {
   const error = toCapstanError(thrown);
   exchange.failure ??= error.code;
-  const ids = { request_id: exchange.requestId, ...traceFields(exchange.span) };
+  const ids = { request_id: exchange.requestId, ...traceFields(exchange.trace) };
   const fields = { ...ids, route: exchange.route, code: error.code };
   if (error.code === "INTERNAL") exchange.log.error({ ...fields, err: error.cause ?? error }, error.message);
   else exchange.log.debug(fields, error.message);

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Call, ErrorCode, Log, Parameters, Principal, TraceSpan } from "../contracts/index.ts";
 import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
 import type { Caller } from "../host/local-caller.ts";
+import { forwardedTrace } from "../telemetry/trace-context.ts";
 import type { HttpParts } from "./parts.ts";
 import type { RunningCall } from "./running.ts";
 
@@ -93,6 +94,11 @@ export class Exchange implements Caller, RunningCall {
   /** As {@link call}, for an answer that goes out when it is complete. */
   wholeCall(parameters?: Parameters): Call {
     return { ...this.call(parameters), whole: true };
+  }
+
+  /** Of this request, or the one that its client names. */
+  get trace(): TraceSpan | undefined {
+    return this.span ?? forwardedTrace((name) => this.header(name));
   }
 
   /** Headers that the work gave its answer, also when it failed. */

@@ -38,6 +38,7 @@ describe("capstan gateway", () => {
       headers: { origin: "https://page.test", "access-control-request-method": "POST" },
     });
     expect(preflight.headers.get("access-control-allow-headers")).toContain("last-event-id");
+    expect(preflight.headers.get("access-control-allow-headers")).toContain("traceparent");
     using reader = new EventReader(`${url}?prompt=slow&resume=1`);
     await reader.atLeast(1);
     child.kill("SIGTERM");

@@ -64,6 +64,8 @@ describe.each(kinds)("contract on %s", (kind) => {
     await using _ = await memory.lock!(locked, testCall());
     await expire(kind, sessionDigest(locked));
     await vi.advanceTimersByTimeAsync(3000);
+    const held = "SELECT 1 FROM capstan_memory_locks WHERE session = $1 AND expires_at > 0";
+    await vi.waitFor(async () => expect(await query[kind](held, sessionDigest(locked))).toHaveLength(1));
     await using other = await open(urls[kind]);
     const impatient = testCall({ signal: AbortSignal.timeout(100) });
     await expect(other.lock!(locked, impatient)).rejects.toThrow(/timeout/);

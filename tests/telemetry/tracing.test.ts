@@ -38,7 +38,10 @@ beforeAll(async () => {
   await repository.addSample("iris");
   behind = await serve(repository.root, {}, {}, tracing);
   const openai = { framework: "openai", base_url: upstream.origin, model: "served-name", max_retries: 0 };
-  await repository.write("gpt", llm("gpt", openai));
+  await repository.write("gpt", llm("gpt", { ...openai, admission: { max_concurrency: 1, max_queue: 4 } }));
+  await repository.write("apart", llm("apart", { ...openai, isolation: "thread" }));
+  await repository.write("safe", llm("safe", { ...openai, fallbacks: ["echo"] }));
+  await repository.write("echo", llm("echo", { framework: "echo" }));
   const remote = (name: string, uri: string) => {
     return { name, implementation: "remote", parameters: { uri, extra: { remote_model: "iris" } } };
   };
@@ -154,6 +157,28 @@ describe("a trace", () => {
   });
 });
 
+describe("a model inside another one's answer", () => {
+  it("has a span of its own in the caller's", async () => {
+    upstream.answer = reply(503, { error: { message: "busy" } });
+    const { traceId, spanId, headers } = clientTrace();
+    expect((await ask("/v1/chat/completions", { ...question, model: "safe" }, headers)).status).toBe(200);
+    const spans = await collector.trace(traceId, 4);
+    const outer = chainOf(spans, spanId)[1]!;
+    const inner = spans.filter(({ parentSpanId }) => parentSpanId === outer.spanId);
+    expect(namesOf(inner).toSorted()).toEqual(["client POST", "internal chat echo"]);
+    expect(outer.failed).toBe(false);
+  });
+
+  it("passes the trace on from a thread of its own", async () => {
+    upstream.answer = chat("well", " met");
+    upstream.requests.length = 0;
+    const { traceId, spanId, headers } = clientTrace();
+    expect((await ask("/v1/chat/completions", { ...question, model: "apart" }, headers)).status).toBe(200);
+    const [, model] = chainOf(await collector.trace(traceId, 2), spanId);
+    expect(upstream.requests[0]!.headers.traceparent).toBe(`00-${traceId}-${model!.spanId}-01`);
+  });
+});
+
 describe("a language model's span", () => {
   const tuned = { ...question, max_tokens: 9, temperature: 0.5, top_p: 0.25 };
 
@@ -178,6 +203,30 @@ describe("a language model's span", () => {
     });
     expect(model.events.map(({ name }) => name).includes("gen_ai.first_token")).toBe(stream);
     expect(JSON.stringify(collector.spans)).not.toMatch(new RegExp(`${SECRET}|${ANSWER}`));
+  });
+
+  it("says how long the request waited for its turn", async () => {
+    upstream.answer = chat("well", " met");
+    const { traceId, spanId, headers } = clientTrace();
+    await ask("/v1/chat/completions", question, headers);
+    const model = chainOf(await collector.trace(traceId, 3), spanId)[1]!;
+    const admitted = model.events.find(({ name }) => name === "capstan.admitted");
+    expect(admitted?.attributes["capstan.queue.wait_ms"]).toBeTypeOf("number");
+  });
+
+  it("is there for vectors, and for what the upstream answers by itself", async () => {
+    upstream.answer = chat();
+    const vectors = clientTrace();
+    await ask("/v1/embeddings", { model: "gpt", input: SECRET }, vectors.headers);
+    const pictures = clientTrace();
+    upstream.answer = reply(200, { data: [] });
+    const response = await ask("/v1/images/generations", { model: "gpt", prompt: SECRET }, pictures.headers);
+    expect(await response.json()).toEqual({ data: [] });
+    const embedded = chainOf(await collector.trace(vectors.traceId, 3), vectors.spanId);
+    expect(namesOf(embedded).slice(1)).toEqual(["internal embeddings gpt", "client POST"]);
+    const drawn = chainOf(await collector.trace(pictures.traceId, 3), pictures.spanId);
+    expect(namesOf(drawn).slice(1)).toEqual(["internal passthrough gpt", "client POST"]);
+    expect(drawn.map(({ failed }) => failed)).toEqual([false, false, false]);
   });
 
   it("is there over gRPC", async () => {
@@ -262,7 +311,11 @@ describe("tracing that is off", () => {
     } as object);
     expect((await end).code).toBe("OK");
     direct.close();
-    expect(upstream.requests[0]!.headers).toMatchObject(headers);
+    const seen = upstream.requests.map(({ headers: { traceparent, tracestate } }) => ({
+      traceparent,
+      tracestate,
+    }));
+    expect(seen).toEqual([headers, headers]);
   });
 
   it.each([

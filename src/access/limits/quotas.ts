@@ -15,8 +15,16 @@ const MOST_SEEN = 10_000;
 /** How long a database that did not answer is left alone. */
 const AWAY_MS = 1000;
 
+/** The last one asked for: writing it costs more than the rest of a small request's limits. */
+let current = { from: 0, to: 0, name: "" };
+
 /** A month in UTC, such as 2026-11. */
-export const monthOf = (at: number): string => new Date(at).toISOString().slice(0, 7);
+export function monthOf(at: number): string {
+  if (at < current.from || at >= current.to) {
+    current = { from: at, to: nextMonth(at), name: new Date(at).toISOString().slice(0, 7) };
+  }
+  return current.name;
+}
 
 /** When the next month begins, in milliseconds since the epoch. */
 function nextMonth(at: number): number {
