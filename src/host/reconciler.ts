@@ -1,15 +1,13 @@
-import pLimit, { type LimitFunction } from "p-limit";
-import { type Call, CapstanError, type Log, toCapstanError } from "../contracts/index.ts";
+import pLimit from "p-limit";
+import { type Call, CapstanError } from "../contracts/index.ts";
 import type { ReloadMetrics } from "../telemetry/reload-metrics.ts";
-import type { Generation } from "./generation.ts";
-import type { ModelRegistry } from "./registry.ts";
 import type { Candidate } from "./repository.ts";
-import { Retirements } from "./retirements.ts";
 import type { Slot } from "./slot.ts";
 import { Slots } from "./slots.ts";
 import { CanaryControl } from "./sources/canary-control.ts";
 import type { Decisions } from "./sources/decisions.ts";
 import type { Sources } from "./sources/sources.ts";
+import { type SwapParts, Swaps } from "./swaps.ts";
 import type { IndexEntry, ModelDetails, RepositoryControl } from "./types.ts";
 import { compareVersions } from "./versions.ts";
 
@@ -18,18 +16,10 @@ const SETTLE_MS = 200;
 /** How often canaries are held against their limits, besides every scan. */
 const CANARY_WATCH_MS = 1000;
 
-export interface ReconcilerParts {
+export interface ReconcilerParts extends SwapParts {
   scan(): Promise<readonly Candidate[]>;
-  load(candidate: Candidate, config: string | undefined, call: Call): Promise<Generation>;
-  readonly registry: ModelRegistry;
-  readonly log: Log;
-  /** Longest wait for requests in flight on a retired generation, in milliseconds; 0 waits without end. */
-  readonly drainMs: number;
-  /** How many models load at once. */
-  readonly concurrency: number;
   readonly loadAtStartup: boolean;
   readonly readiness: "all" | "settled";
-  /** Told of every finished load, and of what it led to. */
   readonly told: Pick<ReloadMetrics, "loaded" | "swapped" | "canaryStopped">;
   /** What the folders stand for whose artifacts lie in registries, and what people decided about them. */
   readonly sources: Pick<Sources, "apply" | "look" | "revision" | "fallBack" | "recovered">;
@@ -43,9 +33,8 @@ export interface ReconcilerParts {
 export class Reconciler implements RepositoryControl {
   readonly #parts: ReconcilerParts;
   readonly #slots: Slots;
-  readonly #loads: LimitFunction;
+  readonly #swaps: Swaps;
   readonly #scans = pLimit(1);
-  readonly #retirements: Retirements;
   readonly #closing = new AbortController();
   #atStart: readonly Slot[] | undefined;
   #rescan: NodeJS.Timeout | undefined;
@@ -56,19 +45,19 @@ export class Reconciler implements RepositoryControl {
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
     this.#slots = new Slots(parts.loadAtStartup);
-    this.#loads = pLimit(parts.concurrency);
-    this.#retirements = new Retirements(parts.drainMs, parts.log);
+    const looking = { scan: () => this.#scan(), reconcileSoon: () => this.#reconcileSoon() };
+    this.#swaps = new Swaps(parts, this.#slots, looking, this.#closing.signal);
   }
 
   /** Loads what is there; resolves when every model is loaded or refused. */
   async start(): Promise<void> {
     await this.#scan();
     const slots = this.#slots.all();
-    await Promise.all(slots.map((slot) => this.#advance(slot)));
+    await Promise.all(slots.map((slot) => this.#swaps.advance(slot)));
     this.#atStart = slots;
     if (this.#closing.signal.aborted) return;
     this.#canaryWatch = setInterval(() => {
-      if (this.#beyond().length > 0) void this.reconcile().catch(this.#logScanFault);
+      if (this.#beyond().length > 0) this.#reconcileSoon();
     }, CANARY_WATCH_MS).unref();
   }
 
@@ -79,7 +68,7 @@ export class Reconciler implements RepositoryControl {
     await this.#verdicts(() => this.#takeBack());
     for (const slot of this.#slots.all()) {
       if (slot.present && slot.changed && !slot.settle()) this.#rescanSoon();
-      else void this.#advance(slot);
+      else void this.#swaps.advance(slot);
     }
   }
 
@@ -130,14 +119,14 @@ export class Reconciler implements RepositoryControl {
     await this.#parts.decisions.wanted(model, true);
     await this.#scan();
     const slots = this.#present(model);
-    await Promise.all(slots.map((slot) => slot.inTurn(() => this.#loadNow(slot, config, call))));
+    await Promise.all(slots.map((slot) => this.#swaps.load(slot, config, call)));
   }
 
   async unload(model: string): Promise<void> {
     const slots = this.#present(model);
     for (const slot of slots) slot.wanted = false;
     await this.#parts.decisions.wanted(model, false);
-    await Promise.all(slots.map((slot) => this.#advance(slot)));
+    await Promise.all(slots.map((slot) => this.#swaps.advance(slot)));
   }
 
   details(): readonly ModelDetails[] {
@@ -181,7 +170,7 @@ export class Reconciler implements RepositoryControl {
     await this.#scan();
     const slots = this.#slots.named(model).filter(({ present }) => present);
     for (const each of slots) if (each.failure) each.refusedFingerprint = undefined;
-    await Promise.all(slots.map((each) => each.inTurn(() => this.#carryOut(each, call))));
+    await Promise.all(slots.map((each) => this.#swaps.carryOut(each, call)));
     const failure = slots.find(({ failure: fault }) => fault !== undefined)?.failure;
     if (failure === undefined) return;
     await decisions.change(model, () => before);
@@ -189,17 +178,12 @@ export class Reconciler implements RepositoryControl {
     throw failure;
   }
 
-  async #carryOut(slot: Slot, call: Call): Promise<void> {
-    if (slot.wanted && slot.changed) await this.#tryLoad(slot, call);
-  }
-
   /** Stops looking, retires every generation, and resolves when the last one is disposed. */
   async close(): Promise<void> {
     this.#closing.abort(new CapstanError("CANCELLED", "The server is stopping"));
     clearTimeout(this.#rescan);
     clearInterval(this.#canaryWatch);
-    await Promise.all(this.#slots.all().map((slot) => slot.inTurn(() => this.#withdraw(slot))));
-    await this.#retirements.settled();
+    await this.#swaps.close();
   }
 
   #present(model: string): Slot[] {
@@ -218,133 +202,10 @@ export class Reconciler implements RepositoryControl {
 
   #rescanSoon(): void {
     clearTimeout(this.#rescan);
-    this.#rescan = setTimeout(() => void this.reconcile().catch(this.#logScanFault), SETTLE_MS);
+    this.#rescan = setTimeout(() => this.#reconcileSoon(), SETTLE_MS);
   }
 
-  #logScanFault = (error: unknown) =>
-    this.#parts.log.error({ err: error }, "The repository could not be read");
-
-  #advance(slot: Slot): Promise<void> {
-    return slot.inTurn(() => this.#step(slot));
-  }
-
-  /** Decides at its turn, so that a step asked for earlier does not act on what is no longer so. */
-  async #step(slot: Slot): Promise<void> {
-    if (this.#closing.signal.aborted) return;
-    if (!slot.wanted || !slot.present) return this.#remove(slot);
-    if (slot.candidate.fingerprint === slot.servedFingerprint) slot.failure = undefined;
-    if (slot.changed) await this.#tryLoad(slot, this.#backgroundCall(slot));
-  }
-
-  async #loadNow(slot: Slot, config: string | undefined, call: Call): Promise<void> {
-    const before = slot.config;
-    slot.wanted = true;
-    slot.config = config;
-    await this.#tryLoad(slot, call);
-    if (slot.failure === undefined) return;
-    slot.config = before;
-    throw slot.failure;
-  }
-
-  async #tryLoad(slot: Slot, call: Call): Promise<void> {
-    const { fingerprint } = slot.candidate;
-    let started = performance.now();
-    const seconds = () => (performance.now() - started) / 1000;
-    slot.loading = true;
-    try {
-      if (slot.candidate.settings?.parameters.extra.reload === "recreate") await this.#makeRoom(slot);
-      const generation = await this.#loads(() => {
-        started = performance.now();
-        return this.#parts.load(slot.candidate, slot.config, call);
-      });
-      this.#parts.told.loaded(slot.name, true, seconds());
-      this.#swap(slot, generation, fingerprint);
-    } catch (error) {
-      this.#parts.told.loaded(slot.name, false, seconds());
-      this.#refuse(slot, toCapstanError(error), fingerprint);
-    } finally {
-      slot.loading = false;
-    }
-    if (slot.failure !== undefined) await this.#fallBack(slot);
-  }
-
-  /** Where nothing else serves, as after a restart, what served last does until this one loads. */
-  async #fallBack(slot: Slot): Promise<void> {
-    const isOver = this.#closing.signal.aborted || !slot.present || this.#slots.isServed(slot);
-    if (isOver || !(await this.#parts.sources.fallBack(slot.candidate))) return;
-    await this.#scan();
-    const others = this.#slots.named(slot.name).filter((other) => other !== slot && other.present);
-    await Promise.all(others.map((other) => this.#advance(other)));
-  }
-
-  /** A model too big to be there twice is disposed before it is loaded again, also where it is another version. */
-  async #makeRoom(slot: Slot): Promise<void> {
-    const own = this.#slots.all().filter((other) => other.candidate.key === slot.candidate.key);
-    await Promise.all(own.map((each) => this.#withdraw(each)));
-  }
-
-  #swap(slot: Slot, generation: Generation, fingerprint: string): void {
-    const replaced = this.#parts.registry.publish(generation);
-    slot.serve(generation, fingerprint);
-    const { name, version } = slot;
-    const isSuccession = this.#slots.all().some((other) => isPredecessor(other, slot) && other.generation);
-    if (replaced !== undefined || isSuccession) this.#parts.told.swapped(name);
-    this.#parts.log.info({ model: name, version, generation: generation.id }, "model loaded");
-    if (replaced !== undefined) void this.#retire(slot, replaced);
-    if (this.#parts.sources.recovered(slot.candidate)) void this.reconcile().catch(this.#logScanFault);
-    for (const other of this.#slots.all()) if (!other.present && other !== slot) void this.#advance(other);
-  }
-
-  #refuse(slot: Slot, failure: CapstanError, fingerprint: string): void {
-    slot.failure = failure;
-    // A fault of a registry or the network passes: it is tried again.
-    const passes = failure.code === "UPSTREAM" || failure.code === "NOT_READY";
-    slot.refusedFingerprint = passes ? undefined : fingerprint;
-    if (passes) setTimeout(() => void this.#advance(slot), slot.postpone()).unref();
-    const fields = {
-      model: slot.name,
-      version: slot.version,
-      folder: slot.candidate.folder,
-      code: failure.code,
-    };
-    const serving = slot.generation === undefined ? "" : "; the previous load is still serving";
-    this.#parts.log.error(fields, `model not loaded: ${failure.message}${serving}`);
-  }
-
-  #remove(slot: Slot): void {
-    if (!slot.present && this.#slots.successorOf(slot) !== undefined) return;
-    slot.failure = undefined;
-    slot.refusedFingerprint = undefined;
-    void this.#withdraw(slot);
-    this.#dropRemovable();
-  }
-
-  /** Resolves when what served is disposed. */
-  async #withdraw(slot: Slot): Promise<void> {
-    const generation = slot.takeGeneration();
-    if (generation === undefined) return;
-    this.#parts.registry.withdraw(generation);
-    this.#parts.log.info({ model: slot.name, version: slot.version }, "model unloading");
-    await this.#retire(slot, generation);
-  }
-
-  async #retire(slot: Slot, generation: Generation): Promise<void> {
-    slot.draining += 1;
-    await this.#retirements.retire(generation);
-    slot.draining -= 1;
-    this.#dropRemovable();
-  }
-
-  #dropRemovable(): void {
-    for (const slot of this.#slots.dropRemovable())
-      this.#parts.registry.forgetStatistics(slot.name, slot.version);
-  }
-
-  #backgroundCall(slot: Slot): Call {
-    return { signal: this.#closing.signal, requestId: `load-${slot.name}`, log: this.#parts.log };
+  #reconcileSoon(): void {
+    this.reconcile().catch((err) => this.#parts.log.error({ err }, "The repository could not be read"));
   }
 }
-
-/** Whether a version that is no longer wanted came from where this one comes from. */
-const isPredecessor = (other: Slot, slot: Slot): boolean =>
-  other !== slot && !other.present && other.candidate.key === slot.candidate.key;

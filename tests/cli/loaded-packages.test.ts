@@ -14,6 +14,7 @@ it("a server of ONNX models loads no library of language models, applications, d
   expect(status).toBe(200);
   expect(packages).toContain("onnxruntime-node");
   const models = /langchain|langgraph|langsmith|llamaindex|node-llama-cpp|transformers|^openai$|esbuild/;
-  const records = /^kysely$|^pg$|^ioredis$|^rate-limiter-flexible$|^@databricks|^@aws-sdk|^@opentelemetry\/sdk/;
+  const records =
+    /^kysely$|^pg$|^ioredis$|^rate-limiter-flexible$|^@databricks|^@aws-sdk|^@opentelemetry\/sdk/;
   expect(packages.filter((name) => models.test(name) || records.test(name))).toEqual([]);
 });
