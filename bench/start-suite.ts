@@ -1,4 +1,6 @@
 import { existsSync } from "node:fs";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { capstanCommand, ROOT } from "./capstan.ts";
 import { measureStart, type StartSample } from "./measure.ts";
@@ -16,12 +18,21 @@ const VARIANTS = [
   { variant: "dist", entry: "dist/src/cli/main.js" },
 ];
 
+/** What is started with: tabular models alone, each from its own ONNX file. */
+const MODELS = ["iris", "churn", "digits"];
+
 export async function runStartSuite(options: { rounds: number; models: string }): Promise<StartRow[]> {
+  const models = await mkdtemp(path.join(tmpdir(), "capstan-bench-"));
+  await using removed = new AsyncDisposableStack();
+  removed.defer(() => rm(models, { recursive: true, force: true }));
+  for (const name of MODELS) {
+    await cp(path.join(options.models, name), path.join(models, name), { recursive: true });
+  }
   const present = VARIANTS.filter(({ entry }) => existsSync(path.join(ROOT, entry)));
   const rows = present.map(({ variant, entry }) => ({ variant, entry, samples: [] as StartSample[] }));
   for (let round = 0; round < options.rounds; round++) {
     for (const { entry, samples } of rows) {
-      samples.push(await measureStart(capstanCommand(entry, options.models)));
+      samples.push(await measureStart(capstanCommand(entry, models)));
     }
   }
   return rows.map(({ variant, samples }) => ({ variant, samples }));
