@@ -27,11 +27,13 @@ interface Result {
   readonly generations?: readonly (readonly { readonly message?: LooseMessage }[])[];
 }
 
+type Handler = InstanceType<Library["callbacks"]["BaseCallbackHandler"]>;
+
 /**
  * LangChain tells it of every model call, wherever in the application. An object that is no handler of its own class
  * is made into one for each token, which costs as much as all else together.
  */
-export function callbacks({ callbacks: { BaseCallbackHandler } }: Library, work: Work) {
+export function callbacks({ callbacks: { BaseCallbackHandler } }: Library, work: Work): Handler[] {
   class Told extends BaseCallbackHandler {
     readonly name = OURS;
     override awaitHandlers = true;
