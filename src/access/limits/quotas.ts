@@ -1,3 +1,4 @@
+import type { CompiledQuery } from "kysely";
 import { LRUCache } from "lru-cache";
 import { CapstanError, type Log } from "../../contracts/index.ts";
 import type { Database } from "../../store/tables.ts";
@@ -49,6 +50,7 @@ export class Quotas implements AsyncDisposable {
   readonly #database: Database;
   readonly #ledger: Ledger<Correction>;
   readonly #joined = new JoinedTakes();
+  readonly #taking: CompiledQuery<Share>;
   #awayUntil = 0;
   /** Whose rows are there. */
   readonly #begun = new LRUCache<string, true>({ max: MOST_SEEN });
@@ -56,6 +58,7 @@ export class Quotas implements AsyncDisposable {
 
   constructor(database: Database, log: Log) {
     this.#database = database;
+    this.#taking = takingQuery(database);
     const write = (corrections: readonly Correction[]) => this.#correct(corrections);
     this.#ledger = new Ledger<Correction>({ name: "quotas", idOf, sum: sumOf, write, delayMs: 0 }, log);
   }
@@ -104,16 +107,11 @@ export class Quotas implements AsyncDisposable {
 
   async #take(key: string, month: string, limits: Monthly, share: Share): Promise<boolean> {
     await this.#begin(key, month);
-    const { requests, tokens } = share;
     const { requestsPerMonth, tokensPerMonth } = limits;
-    let update = this.#database
-      .updateTable("quotas")
-      .set((each) => ({ requests: each("requests", "+", requests), tokens: each("tokens", "+", tokens) }))
-      .where("key_id", "=", key)
-      .where("month", "=", month);
-    if (requestsPerMonth !== null) update = update.where("requests", "<=", requestsPerMonth - requests);
-    if (tokensPerMonth !== null) update = update.where("tokens", "<=", tokensPerMonth - tokens);
-    const counts = await update.returning(["requests", "tokens"]).executeTakeFirst();
+    const most = [leftAfter(requestsPerMonth, share.requests), leftAfter(tokensPerMonth, share.tokens)];
+    const parameters = [share.requests, share.tokens, key, month, ...most];
+    const { rows } = await this.#database.executeQuery<Share>({ ...this.#taking, parameters });
+    const [counts] = rows;
     if (counts !== undefined) this.#seen.set(idOf({ key_id: key, month }), counts);
     return counts !== undefined;
   }
@@ -159,6 +157,22 @@ export class Quotas implements AsyncDisposable {
       .execute();
   }
 }
+
+/** The statement of one take, whose parameters are filled in each time: building it takes longer than running it. */
+function takingQuery(database: Database): CompiledQuery<Share> {
+  return database
+    .updateTable("quotas")
+    .set((each) => ({ requests: each("requests", "+", 0), tokens: each("tokens", "+", 0) }))
+    .where("key_id", "=", "")
+    .where("month", "=", "")
+    .where("requests", "<=", 0)
+    .where("tokens", "<=", 0)
+    .returning(["requests", "tokens"])
+    .compile();
+}
+
+/** The most that may have been used before. */
+const leftAfter = (limit: number | null, wanted: number) => (limit ?? Number.MAX_SAFE_INTEGER) - wanted;
 
 function idOf({ key_id, month }: Pick<Correction, "key_id" | "month">): string {
   return `${key_id} ${month}`;
