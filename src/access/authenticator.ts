@@ -48,11 +48,13 @@ export class Authenticator {
     }
     const hash = hashOf(key);
     if (this.#unknown.has(hash)) throw notKnown();
-    const { grant, principal } = this.#believed(hash, key) ?? (await this.#ask(hash, key));
-    const { id, expiresAt, revokedAt } = grant.key;
-    if (revokedAt !== null) throw unauthenticated(`Key '${id}' is revoked`);
-    if (expiresAt !== null && expiresAt <= Date.now()) throw unauthenticated(`Key '${id}' has expired`);
-    return principal;
+    return principalOf(this.#believed(hash, key) ?? (await this.#ask(hash, key)));
+  }
+
+  /** As {@link authenticate}, at once, for a key that need not be asked for; undefined for any other. */
+  known(key: string): Principal | undefined {
+    const known = this.#known.get(hashOf(key));
+    return known !== undefined && Date.now() < known.until ? principalOf(known) : undefined;
   }
 
   /** The role of a principal that {@link authenticate} gave. */
@@ -127,6 +129,14 @@ export class Authenticator {
     this.#roles.set(principal, role);
     return principal;
   }
+}
+
+/** @throws CapstanError UNAUTHENTICATED for a key that has ended. */
+function principalOf({ grant, principal }: Known): Principal {
+  const { id, expiresAt, revokedAt } = grant.key;
+  if (revokedAt !== null) throw unauthenticated(`Key '${id}' is revoked`);
+  if (expiresAt !== null && expiresAt <= Date.now()) throw unauthenticated(`Key '${id}' has expired`);
+  return principal;
 }
 
 const isKnown = (found: Grant | Known): found is Known => "principal" in found;

@@ -24,6 +24,8 @@ export class AccessControl implements Access, AsyncDisposable {
   readonly refusals = new Refusals();
   readonly #records: AccessRecords;
   readonly #open: ReadonlySet<string>;
+  /** Of the templates that were asked about. */
+  readonly #answers = new Map<string, boolean>();
   readonly #log: Log;
   readonly #held = new Map<string, Set<(reason: string) => void>>();
   readonly #timer: NodeJS.Timeout;
@@ -40,16 +42,25 @@ export class AccessControl implements Access, AsyncDisposable {
 
   /** A page's assets, below its own path, are as open as the page. */
   isOpen(path: string): boolean {
-    return this.#open.has(path) || this.#open.has(path.replace(/\/:[^/]*(\{[^}]*\})?$/, ""));
+    let isOpen = this.#answers.get(path);
+    if (isOpen === undefined) {
+      isOpen = this.#open.has(path) || this.#open.has(path.replace(/\/:[^/]*(\{[^}]*\})?$/, ""));
+      this.#answers.set(path, isOpen);
+    }
+    return isOpen;
   }
 
-  authenticate(credential: string | undefined): Promise<Principal> {
+  authenticate(credential: string | undefined): Principal | Promise<Principal> {
     const { refusals } = this;
-    return refusals.counting(
+    return refusals.checking(
       "unauthenticated",
-      "UNAUTHENTICATED",
-      this.authenticator.authenticate(credential),
+      () => (credential && this.authenticator.known(credential)) || this.#ask(credential),
     );
+  }
+
+  #ask(credential: string | undefined): Promise<Principal> {
+    const asking = this.authenticator.authenticate(credential);
+    return this.refusals.counting("unauthenticated", "UNAUTHENTICATED", asking);
   }
 
   allows(principal: Principal | undefined, model: string): boolean {

@@ -22,10 +22,10 @@ export class Refusals {
     this.#counts.set(refusal, (this.#counts.get(refusal) ?? 0) + 1);
   }
 
-  /** Throws as `check` does, and counts it. */
-  checking(refusal: Refusal, check: () => void): void {
+  /** Returns or throws as `check` does, and counts what it throws. */
+  checking<T>(refusal: Refusal, check: () => T): T {
     try {
-      check();
+      return check();
     } catch (error) {
       this.add(refusal);
       throw error;

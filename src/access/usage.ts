@@ -61,7 +61,7 @@ export class Usage implements AsyncDisposable {
   }
 }
 
-const idOf = ({ key_id, month, model }: UsageRow): string => JSON.stringify([key_id, month, model]);
+const idOf = ({ key_id, month, model }: UsageRow): string => `${key_id} ${month} ${model}`;
 
 function sumOf(one: UsageRow, other: UsageRow): UsageRow {
   return {

@@ -6,10 +6,10 @@ export interface Access {
   /** Whether a route answers without a credential; `path` is its template. */
   isOpen(path: string): boolean;
   /**
-   * Whose a credential is.
+   * Whose a credential is; at once where that is known.
    * @throws CapstanError UNAUTHENTICATED for one that is missing, unknown, expired or revoked.
    */
-  authenticate(credential: string | undefined): Promise<Principal>;
+  authenticate(credential: string | undefined): Principal | Promise<Principal>;
   /** Whether a caller's role has a model; without a principal the route is open, and has all. */
   allows(principal: Principal | undefined, model: string): boolean;
   /** @throws CapstanError PERMISSION_DENIED for a model that the caller's role does not have. */

@@ -85,7 +85,8 @@ async function answerTo(
   if (parts.tracing !== undefined && !route.untraced) traceExchange(exchange, parts.tracing);
   for (const name in headers) response.setHeader(name, headers[name]!);
   try {
-    if (parts.access !== undefined) await authenticate(exchange, parts.access);
+    const asking = parts.access && authenticate(exchange, parts.access);
+    if (asking !== undefined) await asking;
     if (route.guarded) checkAdministrator(parts.access, exchange);
     else if (params.model !== undefined) parts.access?.checkModel(exchange.principal, params.model);
     await route.handle(exchange);

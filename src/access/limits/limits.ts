@@ -23,7 +23,12 @@ export interface Taken {
   leave(): void;
 }
 
-const NOTHING: Taken = { settle: () => {}, leave: () => {} };
+/** Puts the tokens right that were taken of a minute. */
+type Settle = (difference: number) => void;
+
+const NO_SETTLING: Settle = () => {};
+const NO_LEAVING = () => {};
+const NOTHING: Taken = { settle: () => {}, leave: NO_LEAVING };
 
 /** The limits of a role, for each of its keys: taken before a request with what it may use, put right afterwards. */
 export class Limits {
@@ -51,25 +56,32 @@ export class Limits {
     note: (headers: Readonly<Record<string, string>>) => void,
   ): Promise<Taken> {
     if (!isLimited(role)) return NOTHING;
-    await using undo = new AsyncDisposableStack();
-    let leave = () => {};
-    if (role.concurrency !== null && wanted.place !== "none") {
-      const place = this.#places.take(key, role.name, role.concurrency, wanted.place);
-      leave = await this.#refusals.counting("concurrency", "RATE_LIMITED", place);
-      undo.defer(leave);
+    const leave = await this.#enter(key, role, wanted);
+    let settleRates = NO_SETTLING;
+    try {
+      settleRates = await this.#takeRates(key, role, wanted, note);
+      const month = isMonthly(role) ? await this.#reserve(key, role, wanted) : undefined;
+      return {
+        leave,
+        settle: (used, none) => this.#settle(key, month, settleRates, used - wanted.tokens, none),
+      };
+    } catch (error) {
+      settleRates(-wanted.tokens);
+      leave();
+      throw error;
     }
-    const settleRates = await this.#takeRates(key, role, wanted, note);
-    undo.defer(() => settleRates(-wanted.tokens));
-    const month = isMonthly(role) ? await this.#reserve(key, role, wanted) : undefined;
-    undo.move();
-    return {
-      leave,
-      settle: (used, none) => {
-        const tokens = used - wanted.tokens;
-        settleRates(tokens);
-        if (month !== undefined) this.#quotas.settle(key, month, { requests: none ? -1 : 0, tokens });
-      },
-    };
+  }
+
+  #settle(key: string, month: string | undefined, rates: Settle, tokens: number, none: boolean): void {
+    rates(tokens);
+    if (month !== undefined) this.#quotas.settle(key, month, { requests: none ? -1 : 0, tokens });
+  }
+
+  /** Resolves to the end of the stay among the requests under way. */
+  async #enter(key: string, { name, concurrency }: Role, { place }: Wanted): Promise<() => void> {
+    if (concurrency === null || place === "none") return NO_LEAVING;
+    const entering = this.#places.take(key, name, concurrency, place);
+    return this.#refusals.counting("concurrency", "RATE_LIMITED", entering);
   }
 
   #reserve(key: string, role: Role, wanted: Wanted): Promise<string> {
@@ -82,7 +94,7 @@ export class Limits {
     role: Role,
     { requests, tokens }: Wanted,
     note: (headers: Readonly<Record<string, string>>) => void,
-  ): Promise<(difference: number) => void> {
+  ): Promise<Settle> {
     const { requestsPerMinute, tokensPerMinute } = role;
     const take = async (rate: Rate, limit: number, points: number) => {
       const state = await this.#rates.take(rate, key, limit, points);
@@ -91,7 +103,8 @@ export class Limits {
       return state.settle;
     };
     if (requestsPerMinute !== null && requests > 0) await take("requests", requestsPerMinute, requests);
-    if (tokensPerMinute === null) return () => {};
+    // A model without tokens takes none: its callers are not told of them.
+    if (tokensPerMinute === null || tokens === 0) return NO_SETTLING;
     if (tokens > tokensPerMinute) throw this.#tooLarge(role, tokensPerMinute, tokens);
     return take("tokens", tokensPerMinute, tokens);
   }
@@ -126,10 +139,25 @@ const isLimited = (role: Role) =>
   role.tokensPerMinute !== null;
 
 /** The names that clients of the OpenAI API look for. */
-function headersOf({ rate, limit, remaining, resetMs }: RateState): Record<string, string> {
+const HEADERS = {
+  requests: headersFor("requests"),
+  tokens: headersFor("tokens"),
+} as const;
+
+function headersFor(rate: Rate) {
   return {
-    [`x-ratelimit-limit-${rate}`]: String(limit),
-    [`x-ratelimit-remaining-${rate}`]: String(Math.max(0, remaining)),
-    [`x-ratelimit-reset-${rate}`]: `${(resetMs / 1000).toFixed(1)}s`,
+    limit: `x-ratelimit-limit-${rate}`,
+    remaining: `x-ratelimit-remaining-${rate}`,
+    reset: `x-ratelimit-reset-${rate}`,
+  };
+}
+
+function headersOf({ rate, limit, remaining, resetMs }: RateState): Record<string, string> {
+  const names = HEADERS[rate];
+  const tenths = Math.round(resetMs / 100);
+  return {
+    [names.limit]: String(limit),
+    [names.remaining]: String(Math.max(0, remaining)),
+    [names.reset]: `${Math.floor(tenths / 10)}.${tenths % 10}s`,
   };
 }

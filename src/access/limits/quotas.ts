@@ -5,6 +5,7 @@ import type { Database } from "../../store/tables.ts";
 import { inTime } from "../in-time.ts";
 import { Ledger } from "../ledger.ts";
 import type { Role } from "../role.ts";
+import { Advances } from "./advances.ts";
 import { JoinedTakes } from "./joined-takes.ts";
 import { type Share, sumOf } from "./share.ts";
 
@@ -12,6 +13,9 @@ type Monthly = Pick<Role, "name" | "requestsPerMonth" | "tokensPerMonth">;
 
 /** Months of keys whose counts are remembered for the time when the database is away. */
 const MOST_SEEN = 10_000;
+
+/** What nobody wanted for so long is given back. */
+const IDLE_MS = 1000;
 
 /** How long a database that did not answer is left alone. */
 const AWAY_MS = 1000;
@@ -39,6 +43,13 @@ export interface Correction extends Share {
   readonly month: string;
 }
 
+/** The month of a key, and what its role has of it. */
+interface LimitedMonth {
+  readonly key_id: string;
+  readonly month: string;
+  readonly limits: Monthly;
+}
+
 const NOTHING: Share = { requests: 0, tokens: 0 };
 
 /**
@@ -50,6 +61,8 @@ export class Quotas implements AsyncDisposable {
   readonly #database: Database;
   readonly #ledger: Ledger<Correction>;
   readonly #joined = new JoinedTakes();
+  readonly #advances = new Advances();
+  readonly #timer: NodeJS.Timeout;
   readonly #taking: CompiledQuery<Share>;
   #awayUntil = 0;
   /** Whose rows are there. */
@@ -60,7 +73,11 @@ export class Quotas implements AsyncDisposable {
     this.#database = database;
     this.#taking = takingQuery(database);
     const write = (corrections: readonly Correction[]) => this.#correct(corrections);
-    this.#ledger = new Ledger<Correction>({ name: "quotas", idOf, sum: sumOf, write, delayMs: 0 }, log);
+    this.#ledger = new Ledger<Correction>(
+      { name: "quotas", idOf: rowOf, sum: sumOf, write, delayMs: 0 },
+      log,
+    );
+    this.#timer = setInterval(() => this.#giveBack(false), IDLE_MS).unref();
   }
 
   /**
@@ -68,80 +85,105 @@ export class Quotas implements AsyncDisposable {
    * @throws CapstanError QUOTA_EXCEEDED saying when the next month begins.
    */
   async reserve(key: string, limits: Monthly, share: Share, now = Date.now()): Promise<string> {
-    const month = monthOf(now);
-    const isAway = this.#ledger.behind || now < this.#awayUntil;
-    const taken = isAway
-      ? this.#takeHere(key, month, limits, share)
-      : await this.#takeInTime(key, month, limits, share);
-    if (taken) return month;
+    const month = { key_id: key, month: monthOf(now), limits };
+    const id = idOf(month);
+    const taken = this.#advances.take(id, share) || (await this.#takeNow(id, month, share, now));
+    if (taken) return month.month;
     throw exceeded(key, limits, share, now);
   }
 
   /** Puts right what was reserved of a month, once it is known what was used. */
-  settle(key: string, month: string, difference: Share): void {
-    if (difference.requests !== 0 || difference.tokens !== 0) this.#enter(key, month, difference);
+  settle(key_id: string, month: string, { requests, tokens }: Share): void {
+    if (requests !== 0 || tokens !== 0) this.#enter({ key_id, month, requests, tokens });
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#ledger[Symbol.asyncDispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    this.#giveBack(true);
+    await this.#ledger[Symbol.asyncDispose]();
   }
 
   /** The database's word, or that of this replica where the database gives none. */
-  async #takeInTime(key: string, month: string, limits: Monthly, share: Share): Promise<boolean> {
-    const { requestsPerMonth, tokensPerMonth } = limits;
-    const id = `${idOf({ key_id: key, month })} ${requestsPerMonth} ${tokensPerMonth}`;
-    const taking = this.#joined.take(id, share, (sum) => this.#take(key, month, limits, sum));
+  async #takeNow(id: string, month: LimitedMonth, share: Share, now: number): Promise<boolean> {
+    if (this.#ledger.behind || now < this.#awayUntil) return this.#takeHere(month, share);
     try {
-      return await inTime(taking);
+      return await this.#joined.take(id, share, (sum) => this.#takeInTime(id, month, sum));
     } catch {
       this.#awayUntil = Date.now() + AWAY_MS;
-      const { requests, tokens } = share;
-      // What the database took too late was taken twice.
-      taking.then(
-        (taken) => taken && this.#enter(key, month, { requests: -requests, tokens: -tokens }),
-        () => {},
-      );
-      return this.#takeHere(key, month, limits, share);
+      return this.#takeHere(month, share);
     }
   }
 
-  async #take(key: string, month: string, limits: Monthly, share: Share): Promise<boolean> {
-    await this.#begin(key, month);
-    const { requestsPerMonth, tokensPerMonth } = limits;
-    const most = [leftAfter(requestsPerMonth, share.requests), leftAfter(tokensPerMonth, share.tokens)];
-    const parameters = [share.requests, share.tokens, key, month, ...most];
-    const { rows } = await this.#database.executeQuery<Share>({ ...this.#taking, parameters });
-    const [counts] = rows;
-    if (counts !== undefined) this.#seen.set(idOf({ key_id: key, month }), counts);
-    return counts !== undefined;
+  async #takeInTime(id: string, month: LimitedMonth, share: Share): Promise<boolean> {
+    const taking = this.#takeAhead(id, month, share);
+    try {
+      return await inTime(taking);
+    } catch (error) {
+      const { key_id, month: name } = month;
+      const back = { key_id, month: name, requests: -share.requests, tokens: -share.tokens };
+      // What the database took too late was taken twice.
+      taking.then(
+        (taken) => taken && this.#enter(back),
+        () => {},
+      );
+      throw error;
+    }
   }
 
-  #takeHere(key: string, month: string, limits: Monthly, share: Share): boolean {
-    const { requestsPerMonth, tokensPerMonth } = limits;
-    const { requests, tokens } = sumOf(this.#seen.get(idOf({ key_id: key, month })) ?? NOTHING, share);
-    if (requests > (requestsPerMonth ?? Number.POSITIVE_INFINITY)) return false;
-    if (tokens > (tokensPerMonth ?? Number.POSITIVE_INFINITY)) return false;
-    this.#enter(key, month, share);
+  /** Takes more than is asked for, where there was plenty when the month was last seen. */
+  async #takeAhead(id: string, month: LimitedMonth, share: Share): Promise<boolean> {
+    await this.#begin(month);
+    if (this.#advances.take(id, share)) return true;
+    const seen = this.#seen.get(rowOf(month));
+    const beyond = seen && Advances.beyond(share, leftOf(month.limits, seen));
+    if (beyond === undefined || !(await this.#take(month, sumOf(share, beyond))))
+      return this.#take(month, share);
+    this.#advances.add(id, beyond);
     return true;
   }
 
-  #enter(key_id: string, month: string, share: Share): void {
-    const id = idOf({ key_id, month });
-    const { requests, tokens } = share;
-    this.#seen.set(id, sumOf(this.#seen.get(id) ?? NOTHING, share));
-    this.#ledger.enter({ key_id, month, requests, tokens });
+  async #take(month: LimitedMonth, share: Share): Promise<boolean> {
+    const { requestsPerMonth, tokensPerMonth } = month.limits;
+    const most = [leftAfter(requestsPerMonth, share.requests), leftAfter(tokensPerMonth, share.tokens)];
+    const parameters = [share.requests, share.tokens, month.key_id, month.month, ...most];
+    const { rows } = await this.#database.executeQuery<Share>({ ...this.#taking, parameters });
+    const [counts] = rows;
+    if (counts !== undefined) this.#seen.set(rowOf(month), counts);
+    return counts !== undefined;
   }
 
-  /** Makes the row of a month, once. */
-  async #begin(key: string, month: string): Promise<void> {
-    const id = idOf({ key_id: key, month });
-    if (this.#begun.has(id)) return;
+  #giveBack(all: boolean): void {
+    for (const [id, { requests, tokens }] of this.#advances.release(all)) {
+      const [key_id, month] = id.split(" ") as [string, string];
+      this.settle(key_id, month, { requests: -requests, tokens: -tokens });
+    }
+  }
+
+  #takeHere({ key_id, month, limits }: LimitedMonth, share: Share): boolean {
+    const { requestsPerMonth, tokensPerMonth } = limits;
+    const { requests, tokens } = sumOf(this.#seen.get(rowOf({ key_id, month })) ?? NOTHING, share);
+    if (requests > (requestsPerMonth ?? Number.POSITIVE_INFINITY)) return false;
+    if (tokens > (tokensPerMonth ?? Number.POSITIVE_INFINITY)) return false;
+    this.#enter({ key_id, month, requests: share.requests, tokens: share.tokens });
+    return true;
+  }
+
+  #enter(correction: Correction): void {
+    const row = rowOf(correction);
+    this.#seen.set(row, sumOf<Share>(this.#seen.get(row) ?? NOTHING, correction));
+    this.#ledger.enter(correction);
+  }
+
+  /** Makes the row of a month, once, and sees what is in it. */
+  async #begin({ key_id, month }: LimitedMonth): Promise<void> {
+    const row = rowOf({ key_id, month });
+    if (this.#begun.has(row)) return;
     await this.#database
       .insertInto("quotas")
-      .values({ key_id: key, month, requests: 0, tokens: 0 })
+      .values({ key_id, month, requests: 0, tokens: 0 })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
-    this.#begun.set(id, true);
+    this.#begun.set(row, true);
   }
 
   async #correct(corrections: readonly Correction[]): Promise<void> {
@@ -174,8 +216,18 @@ function takingQuery(database: Database): CompiledQuery<Share> {
 /** The most that may have been used before. */
 const leftAfter = (limit: number | null, wanted: number) => (limit ?? Number.MAX_SAFE_INTEGER) - wanted;
 
-function idOf({ key_id, month }: Pick<Correction, "key_id" | "month">): string {
+function rowOf({ key_id, month }: Pick<Correction, "key_id" | "month">): string {
   return `${key_id} ${month}`;
+}
+
+/** Shares with the same one mean the same, and may be taken together. */
+function idOf(month: LimitedMonth): string {
+  const { requestsPerMonth, tokensPerMonth } = month.limits;
+  return `${rowOf(month)} ${requestsPerMonth} ${tokensPerMonth}`;
+}
+
+function leftOf({ requestsPerMonth, tokensPerMonth }: Monthly, { requests, tokens }: Share): Share {
+  return { requests: leftAfter(requestsPerMonth, requests), tokens: leftAfter(tokensPerMonth, tokens) };
 }
 
 function exceeded(key: string, limits: Monthly, share: Share, now: number): CapstanError {
