@@ -8,6 +8,7 @@ import type { JsonWriter } from "./writer.ts";
 type Write = (writer: JsonWriter, data: TensorData) => void;
 
 const integers: Write = (writer, data) => writer.integers(data as Int32Array);
+const longs: Write = (writer, data) => writer.longs(data as BigInt64Array);
 const halves =
   (convert: (bits: number) => number): Write =>
   (writer, data) =>
@@ -18,21 +19,17 @@ const WRITES: Readonly<Record<Datatype, Write>> = {
   UINT8: integers,
   UINT16: integers,
   UINT32: integers,
-  UINT64: writeLongs,
+  UINT64: longs,
   INT8: integers,
   INT16: integers,
   INT32: integers,
-  INT64: writeLongs,
+  INT64: longs,
   FP16: halves(fromFloat16),
   BF16: halves(fromBfloat16),
   FP32: (writer, data) => writer.float32s(data as Float32Array),
   FP64: (writer, data) => writer.text(Array.from(data as Float64Array, doubleText).join(",")),
   BYTES: (writer, data) => writer.text((data as Uint8Array[]).map(quoted).join(",")),
 };
-
-function writeLongs(writer: JsonWriter, data: TensorData): void {
-  writer.text((data as BigInt64Array).join(","));
-}
 
 /** `-0` would be an integer to many parsers, and lose its sign there. */
 function doubleText(value: number): string {
@@ -67,6 +64,10 @@ export function writeTensorHead(
   parameters: Parameters | undefined,
 ): void {
   const { name, datatype, shape } = tensor;
-  writer.text(`{"name":${JSON.stringify(name)},"datatype":"${datatype}","shape":[${shape.join(",")}]`);
+  writer.ascii('{"name":');
+  writer.string(name);
+  writer.ascii(`,"datatype":"${datatype}","shape":[`);
+  writer.integers(shape);
+  writer.ascii("]");
   writer.parametersField(parameters);
 }

@@ -53,8 +53,14 @@ function writeOpening(
   writer: JsonWriter,
   { modelName, modelVersion, id, parameters }: EncodableResponse,
 ): void {
-  writer.text(`{"model_name":${JSON.stringify(modelName)},"model_version":${JSON.stringify(modelVersion)}`);
-  if (id !== undefined) writer.text(`,"id":${JSON.stringify(id)}`);
+  writer.ascii('{"model_name":');
+  writer.string(modelName);
+  writer.ascii(',"model_version":');
+  writer.string(modelVersion);
+  if (id !== undefined) {
+    writer.ascii(',"id":');
+    writer.string(id);
+  }
   writer.parametersField(withoutBinaryFlags(parameters));
   writer.ascii(',"outputs":[');
 }

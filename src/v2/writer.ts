@@ -14,15 +14,24 @@ export class JsonWriter {
   #buffer = shared;
   #length = 0;
 
-  /** Text that is known to be ASCII and short. */
+  /** Text that is known to be ASCII and short: for that, a call of native code costs more than the loop. */
   ascii(text: string): void {
     this.#reserve(text.length);
-    for (let i = 0; i < text.length; i++) this.#buffer[this.#length++] = text.charCodeAt(i);
+    const buffer = this.#buffer;
+    let at = this.#length;
+    for (let i = 0; i < text.length; i++) buffer[at++] = text.charCodeAt(i);
+    this.#length = at;
   }
 
   text(text: string): void {
     this.#reserve(text.length * 3);
     this.#length += this.#buffer.write(text, this.#length);
+  }
+
+  /** A string with its quotes. */
+  string(text: string): void {
+    if (PLAIN.test(text)) this.ascii(`"${text}"`);
+    else this.text(JSON.stringify(text));
   }
 
   /** The field `parameters` behind others; nothing where there are none. */
@@ -67,6 +76,23 @@ export class JsonWriter {
     this.#length = at;
   }
 
+  /** Comma separated integers of 64 bits. */
+  longs(values: ArrayLike<bigint>): void {
+    this.#reserve(values.length * (INTEGER_BYTES + 1));
+    const buffer = this.#buffer;
+    let at = this.#length;
+    for (let i = 0; i < values.length; i++) {
+      const value = Number(values[i]!);
+      if (i > 0) buffer[at++] = COMMA;
+      if (Math.abs(value) > Number.MAX_SAFE_INTEGER) at += buffer.write(String(values[i]), at);
+      else {
+        if (value < 0) buffer[at++] = MINUS;
+        at = writeInteger(buffer, at, Math.abs(value));
+      }
+    }
+    this.#length = at;
+  }
+
   /** A copy of what was written. */
   finish(): Buffer {
     return Buffer.from(this.#buffer.subarray(0, this.#length));
@@ -81,5 +107,7 @@ export class JsonWriter {
   }
 }
 
+/** Short names, as nearly all of them are: nothing in them is to be escaped. */
+const PLAIN = /^[\w .:/-]{0,64}$/;
 const COMMA = 44;
 const MINUS = 45;
