@@ -9,6 +9,7 @@ import {
   invalid,
   type Message,
   type Part,
+  refuseUnsupported,
   type Sampling,
 } from "../src/contracts/index.ts";
 
@@ -32,9 +33,13 @@ export default defineAdapter({
   },
 });
 
-/** Choices are alike and take turns, so that a reader sees them interleaved. */
+/**
+ * Sampling settings are kept to as they stand: one text has all of the probability, and no setting changes that.
+ * Choices are alike and take turns, so that a reader sees them interleaved.
+ */
 async function* echo(request: ChatRequest, delay: number, call: Call): AsyncGenerator<Part> {
   call.signal.throwIfAborted();
+  refuseUnsupported(request, "echo", ["n"]);
   const question = questionOf(request);
   const { words, reason } = answer(`Echo: ${question}`, request.sampling);
   const choices = Array.from({ length: request.n ?? 1 }, (_, choice) => choice);

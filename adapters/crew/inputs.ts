@@ -1,4 +1,10 @@
-import { CapstanError, type ChatRequest, invalid, type Message } from "../../src/contracts/index.ts";
+import {
+  CapstanError,
+  type ChatRequest,
+  invalid,
+  type Message,
+  refuseUnsupported,
+} from "../../src/contracts/index.ts";
 import { isFields } from "./document.ts";
 import type { Values } from "./placeholders.ts";
 
@@ -28,10 +34,22 @@ export function inputsOf(request: ChatRequest, inputs: Inputs): Values {
   );
 }
 
-function refuse({ n = 1, tools = [] }: ChatRequest): void {
+function refuse(request: ChatRequest): void {
+  const { n = 1, tools = [], toolChoice } = request;
   if (n > 1) throw invalid(`'n' is ${n}, and a crew gives one answer`, { param: "n" });
-  if (tools.length === 0) return;
-  throw new CapstanError("UNSUPPORTED", "A crew has its own tools and takes no others", { param: "tools" });
+  if (tools.length > 0 && toolChoice !== "none")
+    throw new CapstanError("UNSUPPORTED", "A crew has its own tools and takes no others", { param: "tools" });
+  const { content = "" } = request.messages?.at(-1) ?? {};
+  const part = typeof content === "string" ? undefined : content.find(({ type }) => type !== "text");
+  if (part !== undefined)
+    throw new CapstanError(
+      "UNSUPPORTED",
+      `A crew takes text: the last message has a part of type '${part.type}'`,
+      {
+        param: "messages",
+      },
+    );
+  refuseUnsupported(request, "crew");
 }
 
 function given(request: ChatRequest, inputs: Inputs): Values {

@@ -1,5 +1,11 @@
 import type { BaseMessage } from "@langchain/core/messages";
-import { CapstanError, type ChatRequest, invalid, type Message } from "../../src/contracts/index.ts";
+import {
+  CapstanError,
+  type ChatRequest,
+  invalid,
+  type Message,
+  refuseUnsupported,
+} from "../../src/contracts/index.ts";
 import { type Application, remembers } from "./application.ts";
 import { isObject, textOf } from "./messages.ts";
 import type { LangChainOptions } from "./options.ts";
@@ -110,13 +116,12 @@ function ownInput({ extra = {}, session }: ChatRequest, application: Application
 export const messagesOf = ({ messages = [], prompt }: ChatRequest): readonly Message[] =>
   prompt === undefined ? messages : [{ role: "user", content: prompt }];
 
-function refuse({ n = 1, tools = [], responseFormat }: ChatRequest, { bindTools }: Application): void {
+function refuse(request: ChatRequest, { bindTools }: Application): void {
+  const { n = 1, tools = [] } = request;
   if (n > 1) throw invalid(`'n' is ${n}, and an application gives one answer`, { param: "n" });
   if (tools.length > 0 && bindTools === undefined) {
-    throw lacking("An application has its own tools and takes no others", "tools");
+    const text = "An application has its own tools and takes no others";
+    throw new CapstanError("UNSUPPORTED", text, { param: "tools" });
   }
-  if (responseFormat !== undefined && !(isObject(responseFormat) && responseFormat.type === "text"))
-    throw lacking("An application cannot be held to a response_format", "response_format");
+  refuseUnsupported(request, "langchain", ["tools"]);
 }
-
-const lacking = (what: string, param: string) => new CapstanError("UNSUPPORTED", what, { param });

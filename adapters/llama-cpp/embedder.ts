@@ -3,6 +3,7 @@ import {
   type Call,
   type CapLLM,
   CapstanError,
+  type Embeddings,
   invalid,
   type ModelSpec,
   type Part,
@@ -68,10 +69,10 @@ export class Embedder implements CapLLM {
     throw invalid(`Model '${this.#name}' gives embeddings and writes no text`, { param: "model" });
   }
 
-  async embed(texts: readonly string[], { signal }: Call): Promise<Float32Array[]> {
+  async embed(texts: readonly string[], { signal }: Call): Promise<Embeddings> {
     const vectors: Float32Array[] = [];
     for (const text of texts) vectors.push(await abortable(this.#next(text, signal), signal));
-    return vectors;
+    return { vectors, inputTokens: texts.map((text) => this.#context.calculateInputLength(text)) };
   }
 
   async tokenize(text: string): Promise<readonly number[]> {

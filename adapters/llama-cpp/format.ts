@@ -1,6 +1,6 @@
 import type { Llama, LlamaGrammar } from "node-llama-cpp";
 import { z } from "zod";
-import { CapstanError, type ChatRequest, invalid } from "../../src/contracts/index.ts";
+import { type ChatRequest, invalid } from "../../src/contracts/index.ts";
 
 type Schema = Parameters<Llama["createGrammarForJsonSchema"]>[0];
 
@@ -16,10 +16,9 @@ const responseFormat = z.discriminatedUnion("type", [
 
 /**
  * The grammar that an answer must keep to; none for text.
- * @throws CapstanError INVALID_ARGUMENT for a format or a schema that cannot be enforced, and for tools.
+ * @throws CapstanError INVALID_ARGUMENT for a format or a schema that cannot be enforced.
  */
 export async function grammarOf(request: ChatRequest, llama: Llama): Promise<LlamaGrammar | undefined> {
-  refuseTools(request);
   if (request.responseFormat === undefined) return undefined;
   const { data, error } = responseFormat.safeParse(request.responseFormat);
   if (data === undefined) throw refused(z.prettifyError(error));
@@ -34,12 +33,6 @@ export async function grammarOf(request: ChatRequest, llama: Llama): Promise<Lla
 
 function refused(why: string): Error {
   return invalid(`response_format is not understood: ${why}`, { param: "response_format" });
-}
-
-function refuseTools({ tools = [], toolChoice }: ChatRequest): void {
-  if (tools.length === 0 || toolChoice === "none") return;
-  const message = "This model does not call tools: leave 'tools' out, or set tool_choice to \"none\"";
-  throw new CapstanError("UNSUPPORTED", message, { param: "tools" });
 }
 
 /**

@@ -6,6 +6,7 @@ import {
   type Part,
   type Sampling,
 } from "../../src/contracts/index.ts";
+import { Logprobs, type Wanted } from "./logprobs.ts";
 import { evaluateOptions } from "./sampling.ts";
 import { commonPrefix, type Sequences } from "./sequences.ts";
 import { StopText, TokenText } from "./text.ts";
@@ -15,6 +16,7 @@ export interface Answer {
   readonly prompt: readonly Token[];
   readonly sampling: Sampling;
   readonly grammar: SequenceEvaluateOptions["grammarEvaluationState"];
+  readonly logprobs?: Wanted | undefined;
 }
 
 /**
@@ -35,21 +37,25 @@ export async function* generate(
   const written: Token[] = [];
   const text = new TokenText(model);
   const stop = new StopText(answer.sampling.stop);
+  const scores = answer.logprobs && new Logprobs(answer.logprobs, model);
   let reason: FinishReason = "length";
   const options = {
     ...evaluateOptions(answer.sampling, choice, written),
     grammarEvaluationState: answer.grammar,
   };
-  for await (const token of work.tokens(options)) {
+  for await (const { token, probabilities } of work.tokens(options, scores !== undefined)) {
     written.push(token);
     const ended = model.isEogToken(token);
-    const piece = ended ? "" : stop.push(text.push(token));
-    if (piece !== "") yield { type: "text", choice, text: piece };
+    const fresh = ended ? "" : text.push(token);
+    if (!ended && probabilities) scores?.add(token, fresh, probabilities);
+    const piece = ended ? "" : stop.push(fresh);
+    if (piece !== "") yield { type: "text", choice, text: piece, ...scores?.shown(piece) };
     if (ended || stop.stopped) reason = "stop";
     if (ended || stop.stopped || written.length === limit) break;
   }
   const rest = stop.end();
-  if (rest !== "") yield { type: "text", choice, text: rest };
+  const { logprobs } = (stop.stopped ? undefined : scores?.rest()) ?? {};
+  if (rest !== "" || logprobs) yield { type: "text", choice, text: rest, ...(logprobs && { logprobs }) };
   yield finish(answer, reason, work.cachedTokens, written.length);
 }
 
@@ -69,6 +75,12 @@ function outputLimit({ prompt, sampling }: Answer, contextSize: number): number 
   if (room > 0) return Math.min(sampling.maxTokens ?? room, room);
   const most = `at most ${contextSize - 1} fit into this model's context (context_size)`;
   throw invalid(`The prompt has ${prompt.length} tokens; ${most}`, { param: "messages" });
+}
+
+interface Step {
+  readonly token: Token;
+  /** Of the likeliest tokens, and of this one; absent unless asked for. */
+  readonly probabilities?: ReadonlyMap<Token, number>;
 }
 
 /** One sequence at work on one prompt. Disposed, it goes back as soon as its native work has ended. */
@@ -98,9 +110,9 @@ class Work implements AsyncDisposable {
   }
 
   /** Reads what the sequence does not know of the prompt, and writes on for as long as it is asked. */
-  async *tokens(options: SequenceEvaluateOptions): AsyncGenerator<Token> {
+  async *tokens(options: SequenceEvaluateOptions, probabilities: boolean): AsyncGenerator<Step> {
     const last = await this.#readPrompt();
-    const tokens = this.#sequence.evaluate(last, options);
+    const tokens = this.#sequence.evaluateWithMetadata(last, { probabilities }, options);
     try {
       while (true) {
         const next = await this.#run(() => tokens.next());

@@ -1,14 +1,25 @@
 import type { Llama, LlamaContext, LlamaModel, SequenceEvaluateOptions } from "node-llama-cpp";
-import type { Call, CapLLM, ChatRequest, ModelSpec, Part } from "../../src/contracts/index.ts";
+import {
+  type Call,
+  type CapLLM,
+  type ChatRequest,
+  type ModelSpec,
+  type Part,
+  refuseUnsupported,
+} from "../../src/contracts/index.ts";
 import { failed } from "./artifact.ts";
 import { endsOf, grammarOf } from "./format.ts";
 import { generate } from "./generate.ts";
 import { type Library, why } from "./library.ts";
+import { wantedLogprobs } from "./logprobs.ts";
 import { merge } from "./merge.ts";
 import { DEFAULT_CONTEXT, type LlamaOptions } from "./options.ts";
 import { Prompts } from "./prompt.ts";
 import { sampleInTurn } from "./sample-in-turn.ts";
 import { Sequences } from "./sequences.ts";
+
+/** Beyond the sampling settings, all of which it has. */
+const TAKES = ["n", "response_format", "logprobs", "top_logprobs"];
 
 type Grammar = SequenceEvaluateOptions["grammarEvaluationState"];
 
@@ -49,6 +60,8 @@ export class Generator implements CapLLM {
     call.signal.throwIfAborted();
     const { model, prompts, sequences, llama } = this.#parts;
     sequences.closing.throwIfAborted();
+    refuseUnsupported(request, "llama-cpp", TAKES);
+    const logprobs = wantedLogprobs(request);
     const prompt = prompts.tokens(request);
     const grammar = await grammarOf(request, llama);
     const left = new AbortController();
@@ -57,7 +70,7 @@ export class Generator implements CapLLM {
     const { stop = [] } = request.sampling;
     const sampling = { ...request.sampling, stop: [...stop, ...endsOf(grammar)] };
     const choices = Array.from({ length: request.n ?? 1 }, (_, choice) => {
-      const answer = { choice, prompt, sampling, grammar: this.#grammar(grammar) };
+      const answer = { choice, prompt, sampling, grammar: this.#grammar(grammar), logprobs };
       return generate(model, sequences, answer, own);
     });
     try {
@@ -96,6 +109,6 @@ async function openContext(
     threads: options.threads,
     createSignal: signal,
   });
-  sampleInTurn(context);
+  sampleInTurn(context, model);
   return context;
 }

@@ -7,6 +7,7 @@ import {
   invalid,
   type Message,
   type Part,
+  refuseUnsupported,
   type Sampling,
   type ToolCall,
 } from "../../src/contracts/index.ts";
@@ -33,6 +34,7 @@ export function questionOf(request: ChatRequest): Question {
     throw new CapstanError("UNSUPPORTED", "An application has its own tools and takes no others", {
       param: "tools",
     });
+  refuseUnsupported(request, "llamaindex");
   const messages =
     prompt === undefined ? (request.messages ?? []) : [{ role: "user" as const, content: prompt }];
   const last = messages.at(-1);

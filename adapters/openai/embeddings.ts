@@ -1,11 +1,32 @@
+import type { Embeddings } from "../../src/contracts/index.ts";
 import type { Faults } from "./failures.ts";
 import { type JsonRecord, recordsOf } from "./json.ts";
+import { shares, usageIn } from "./usage.ts";
 
 /**
- * The vectors of a reply of the embeddings API, in the order of the texts.
+ * The vectors of a reply of the embeddings API, in the order of the texts, with the tokens that it counted:
+ * it counts all texts together, so each gets its share.
  * @throws UpstreamFault unless there is one vector of numbers for each text.
  */
-export function embeddingsIn(reply: JsonRecord, count: number, faults: Faults): Float32Array[] {
+export function embeddingsIn(
+  reply: JsonRecord,
+  texts: readonly string[],
+  faults: Faults,
+): Float32Array[] | Embeddings {
+  const vectors = vectorsIn(reply, texts.length, faults);
+  const { input } = usageIn(reply);
+  return input === undefined
+    ? vectors
+    : {
+        vectors,
+        inputTokens: shares(
+          input,
+          texts.map((text) => Buffer.byteLength(text)),
+        ),
+      };
+}
+
+function vectorsIn(reply: JsonRecord, count: number, faults: Faults): Float32Array[] {
   const vectors: (Float32Array | undefined)[] = Array.from({ length: count });
   const items = recordsOf(reply.data);
   for (const [position, { index = position, embedding }] of items.entries()) {

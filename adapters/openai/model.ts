@@ -3,6 +3,7 @@ import {
   type CapLLM,
   type ChatRequest,
   type Completion,
+  type Embeddings,
   foldParts,
   type Host,
   type ModelSpec,
@@ -59,12 +60,12 @@ export class OpenaiModel implements CapLLM {
   }
 
   /** Without fallbacks: the vectors of another model would not be comparable. */
-  async embed(texts: readonly string[], call: Call): Promise<Float32Array[]> {
+  async embed(texts: readonly string[], call: Call): Promise<Float32Array[] | Embeddings> {
     if (texts.length === 0) return [];
     const body = { model: this.#remote, input: texts, encoding_format: "float" };
     const sent = { route: "embeddings", body, awaited: "answer" } as const;
     return this.#endpoints.run(call, async (endpoint) =>
-      embeddingsIn(await this.#json(endpoint, sent, call), texts.length, endpoint.faults),
+      embeddingsIn(await this.#json(endpoint, sent, call), texts, endpoint.faults),
     );
   }
 

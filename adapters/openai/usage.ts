@@ -38,7 +38,7 @@ export function usageOf(
 }
 
 /** Whole numbers in proportion to the weights, whose sum is the total. */
-function shares(total: number, weights: readonly number[]): number[] {
+export function shares(total: number, weights: readonly number[]): number[] {
   const sum = weights.reduce((a, b) => a + b, 0);
   let weighed = 0;
   let given = 0;

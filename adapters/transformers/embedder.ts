@@ -3,6 +3,7 @@ import {
   type Call,
   type CapLLM,
   CapstanError,
+  type Embeddings,
   invalid,
   type ModelSpec,
   type Part,
@@ -31,14 +32,17 @@ export class Embedder implements CapLLM {
     throw invalid(`Model '${this.#name}' gives embeddings and writes no text`, { param: "model" });
   }
 
-  async embed(texts: readonly string[], { signal }: Call): Promise<Float32Array[]> {
+  async embed(texts: readonly string[], { signal }: Call): Promise<Embeddings> {
     const vectors: Float32Array[] = [];
+    const inputTokens: number[] = [];
     for (const text of texts) {
       signal.throwIfAborted();
-      vectors.push(await this.#inTurn(() => this.#vector(text)));
+      const { vector, tokens } = await this.#inTurn(() => this.#vector(text));
+      vectors.push(vector);
+      inputTokens.push(tokens);
     }
     signal.throwIfAborted();
-    return vectors;
+    return { vectors, inputTokens };
   }
 
   async tokenize(text: string): Promise<readonly number[]> {
@@ -59,7 +63,8 @@ export class Embedder implements CapLLM {
     return done;
   }
 
-  async #vector(text: string): Promise<Float32Array> {
+  /** What is too long for the model is cut, and not counted. */
+  async #vector(text: string): Promise<{ readonly vector: Float32Array; readonly tokens: number }> {
     if (text === "") throw invalid("An empty text has no embedding", { param: "input" });
     const { tokenizer, model } = this.#loaded;
     const inputs = await tokenizer(text, { truncation: true });
@@ -70,7 +75,8 @@ export class Embedder implements CapLLM {
     }
     const vector =
       tokens.dims.length === 2 ? Float32Array.from(tokens.data as Float32Array) : this.#pooled(tokens);
-    return this.#normalize ? normalized(vector) : vector;
+    const { input_ids: ids } = inputs as { readonly input_ids: Tensor };
+    return { vector: this.#normalize ? normalized(vector) : vector, tokens: ids.size };
   }
 
   /** One text at a time, so there is no padding to leave out. */

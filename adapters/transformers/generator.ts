@@ -9,6 +9,7 @@ import {
   invalid,
   type ModelSpec,
   type Part,
+  refuseUnsupported,
   type Sampling,
 } from "../../src/contracts/index.ts";
 import type { Loaded } from "./library.ts";
@@ -38,10 +39,7 @@ export class Generator implements CapLLM {
   async *streamTokens(request: ChatRequest, call: Call): AsyncGenerator<Part> {
     const signal = AbortSignal.any([call.signal, this.#closing.signal]);
     signal.throwIfAborted();
-    if (request.responseFormat !== undefined && !isText(request.responseFormat))
-      throw new CapstanError("UNSUPPORTED", "This model cannot be held to a response_format", {
-        param: "response_format",
-      });
+    refuseUnsupported(request, "transformers", ["n"]);
     const prompt = promptTokens(this.#loaded.tokenizer, request, this.#template);
     const limit = this.#outputLimit(prompt, request.sampling);
     if (limit === 0) return yield* nothing(prompt, request);
@@ -115,8 +113,6 @@ function* nothing(prompt: readonly number[], { n = 1 }: ChatRequest): Iterable<P
   const usage = { inputTokens: prompt.length, outputTokens: 0 };
   for (let choice = 0; choice < n; choice++) yield { type: "finish", choice, reason: "length", usage };
 }
-
-const isText = (format: unknown) => (format as { type?: unknown } | null)?.type === "text";
 
 const defined = (sampling: Sampling): Sampling =>
   Object.fromEntries(Object.entries(sampling).filter(([, value]) => value !== undefined));

@@ -37,20 +37,33 @@ export async function importLibrary(
 export const writesText = ({ config }: ModelFolder): boolean =>
   (config.architectures ?? []).some((name) => name.endsWith("ForCausalLM") || name.endsWith("LMHeadModel"));
 
-/** @throws CapstanError LOAD_FAILED with what the library or onnxruntime said. */
+/**
+ * With device `auto` on what onnxruntime finds, and where its libraries are missing on the processor.
+ * @throws CapstanError LOAD_FAILED with what the library or onnxruntime said.
+ */
 export async function loadFolder(
   spec: ModelSpec,
   library: Library,
   folder: ModelFolder,
-  { device, threads }: TransformersOptions,
+  options: TransformersOptions,
 ): Promise<Loaded> {
-  const kind = writesText(folder) ? library.AutoModelForCausalLM : library.AutoModel;
-  const session_options = { intraOpNumThreads: threads, interOpNumThreads: 1 };
   try {
     const tokenizer = await library.AutoTokenizer.from_pretrained(folder.path);
-    const model = await kind.from_pretrained(folder.path, { dtype: folder.dtype, device, session_options });
-    return { library, tokenizer, model };
+    return { library, tokenizer, model: await loadModel(library, folder, options) };
   } catch (cause) {
     throw failed(spec, `transformers.js cannot load ${folder.path}: ${(cause as Error).message}`, cause);
   }
+}
+
+async function loadModel(
+  library: Library,
+  folder: ModelFolder,
+  options: TransformersOptions,
+): Promise<PreTrainedModel> {
+  const kind = writesText(folder) ? library.AutoModelForCausalLM : library.AutoModel;
+  const session_options = { intraOpNumThreads: options.threads, interOpNumThreads: 1 };
+  const load = (device: TransformersOptions["device"]) =>
+    kind.from_pretrained(folder.path, { dtype: folder.dtype, device, session_options });
+  if (options.device !== "auto") return load(options.device);
+  return load("auto").catch(() => load("cpu"));
 }

@@ -7,13 +7,9 @@ import { CapstanError, type ChatRequest, invalid, type Message } from "../../src
  */
 export function promptTokens(
   tokenizer: PreTrainedTokenizer,
-  { messages, prompt, tools = [], toolChoice }: ChatRequest,
+  { messages, prompt }: ChatRequest,
   template: string | undefined,
 ): number[] {
-  if (tools.length > 0 && toolChoice !== "none") {
-    const message = "This model does not call tools: leave 'tools' out, or set tool_choice to \"none\"";
-    throw new CapstanError("UNSUPPORTED", message, { param: "tools" });
-  }
   const tokens =
     messages === undefined
       ? tokenizer.encode(prompt ?? "")

@@ -11,27 +11,40 @@ const FENCE_MS = 24 * 3_600_000;
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 200;
 
-/** Waits for a lock; gives the token by which it is held. Tokens grow: a newer holder has a larger one. */
-export async function takeLock(
+/** A lock that was asked for: its holder's token, which is larger than those before; 0 while another holds it. */
+interface Asked {
+  readonly token: number;
+}
+
+/** Asks for a lock, with whatever else is to happen when it is given. */
+export type AskForLock<T extends Asked> = (redis: RedisConnection, times: readonly number[]) => Promise<T>;
+
+/** Waits until a lock is given. */
+export async function takeLock<T extends Asked>(
   redis: RedisConnection,
   lock: string,
-  fence: string,
+  ask: AskForLock<T>,
   call: Call,
-): Promise<number> {
+): Promise<T> {
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    const token = await acquire(redis, lock, fence, call);
-    if (token > 0) return token;
+    const answer = await askOnce(redis, lock, ask, call);
+    if (answer.token > 0) return answer;
     await sleep(pause * (0.5 + Math.random()), undefined, { signal: call.signal }).catch(() => {});
     call.signal.throwIfAborted();
   }
 }
 
 /** A lock that is given after its caller left is given back. */
-async function acquire(redis: RedisConnection, lock: string, fence: string, call: Call): Promise<number> {
+async function askOnce<T extends Asked>(
+  redis: RedisConnection,
+  lock: string,
+  ask: AskForLock<T>,
+  call: Call,
+): Promise<T> {
   call.signal.throwIfAborted();
-  const token = Number(await redis.runUnasked("acquireLock", [lock, fence], [HOLD_MS, FENCE_MS]));
-  if (token === 0 || !call.signal.aborted) return token;
-  await release(redis, lock, token);
+  const answer = await ask(redis, [HOLD_MS, FENCE_MS]);
+  if (answer.token === 0 || !call.signal.aborted) return answer;
+  await release(redis, lock, answer.token);
   throw call.signal.reason;
 }
 
@@ -66,9 +79,18 @@ export class HeldLock implements SessionLock {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end(() => release(this.#redis, this.#key, this.token));
+  }
+
+  /** After a script that released it. */
+  released(): void {
+    void this.#end(async () => {});
+  }
+
+  #end(release: () => Promise<unknown>): Promise<unknown> {
     clearInterval(this.#timer);
-    this.#released ??= release(this.#redis, this.#key, this.token).finally(this.#done);
-    await this.#released;
+    this.#released ??= release().finally(this.#done);
+    return this.#released;
   }
 
   /** While Redis is away it is tried again: the lock may have outlived that. */

@@ -22,28 +22,86 @@ local function renew(keys, sessions, id, ttl, create)
 end
 `;
 
+/** Adds what `ARGV` has from `first` on, each an id and a text; ids that are there stay as they are. */
+const APPEND = `
+local function append(turns, order, first)
+  for i = first, #ARGV, 2 do
+    if redis.call('HSETNX', turns, ARGV[i], ARGV[i + 1]) == 1 then redis.call('RPUSH', order, ARGV[i]) end
+  end
+end
+local function outdated(fence, token)
+  return token > 0 and tonumber(redis.call('GET', fence) or '0') > token
+end
+`;
+
+/** The texts of the newest turns, all of them when `last` is negative. */
+const READ = `
+local function read(turns, order, last)
+  local texts = {}
+  if last == 0 then return texts end
+  for i, id in ipairs(redis.call('LRANGE', order, last < 0 and 0 or -last, -1)) do
+    texts[i] = redis.call('HGET', turns, id)
+  end
+  return texts
+end
+`;
+
+/** Gives a token, or 0 while another holds the lock. */
+const ACQUIRE = `
+local function acquire(lock, fence, hold, keep)
+  if redis.call('EXISTS', lock) == 1 then return 0 end
+  local token = redis.call('INCR', fence)
+  redis.call('PEXPIRE', fence, keep)
+  redis.call('SET', lock, token, 'PX', hold)
+  return token
+end
+`;
+
+/** Leaves another's lock alone. */
+const RELEASE = `
+local function release(lock, token)
+  if redis.call('GET', lock) ~= token then return 0 end
+  return redis.call('DEL', lock)
+end
+`;
+
 export const SCRIPTS = {
+  /**
+   * The lock and the turns that are there, at once. KEYS: lock, fence, turns, order, sessions. ARGV: how long the lock
+   * holds, and the fence is kept, in milliseconds; the session's id, ttl, how many of the newest turns, -1 for all.
+   * Gives the token and the texts; 0 and none while another holds the lock.
+   */
+  beginTurn: `${RENEW}${READ}${ACQUIRE}
+local token = acquire(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
+if token == 0 then return {0, {}} end
+local texts = read(KEYS[3], KEYS[4], tonumber(ARGV[5]))
+if #texts > 0 then renew({KEYS[3], KEYS[4]}, KEYS[5], ARGV[3], tonumber(ARGV[4]), false) end
+return {token, texts}
+`,
+  /**
+   * As `appendTurns`, with the release of the lock. KEYS: turns, order, sessions, fence, lock. ARGV: as there. The lock
+   * is released only when something was written.
+   */
+  endTurn: `${RENEW}${APPEND}${RELEASE}
+if outdated(KEYS[4], tonumber(ARGV[3])) then return 0 end
+append(KEYS[1], KEYS[2], 4)
+renew({KEYS[1], KEYS[2]}, KEYS[3], ARGV[1], tonumber(ARGV[2]), true)
+release(KEYS[5], ARGV[3])
+return 1
+`,
   /**
    * KEYS: turns, order, sessions, fence. ARGV: the session's id, ttl, the writer's fencing token or 0, then the id and
    * the text of each turn. Gives 0, and writes nothing, when a newer token was given since.
    */
-  appendTurns: `${RENEW}
-local token = tonumber(ARGV[3])
-if token > 0 and tonumber(redis.call('GET', KEYS[4]) or '0') > token then return 0 end
-for i = 4, #ARGV, 2 do
-  if redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[i]) end
-end
+  appendTurns: `${RENEW}${APPEND}
+if outdated(KEYS[4], tonumber(ARGV[3])) then return 0 end
+append(KEYS[1], KEYS[2], 4)
 renew({KEYS[1], KEYS[2]}, KEYS[3], ARGV[1], tonumber(ARGV[2]), true)
 return 1
 `,
   /** KEYS: turns, order, sessions. ARGV: the session's id, ttl, how many of the newest turns, -1 for all. */
-  readTurns: `${RENEW}
-local last = tonumber(ARGV[3])
-if last == 0 then return {} end
-local texts = {}
-for i, id in ipairs(redis.call('LRANGE', KEYS[2], last < 0 and 0 or -last, -1)) do
-  texts[i] = redis.call('HGET', KEYS[1], id)
-end
+  readTurns: `${RENEW}${READ}
+local texts = read(KEYS[1], KEYS[2], tonumber(ARGV[3]))
 if #texts > 0 then renew({KEYS[1], KEYS[2]}, KEYS[3], ARGV[1], tonumber(ARGV[2]), false) end
 return texts
 `,
@@ -59,12 +117,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')
 `,
   /** KEYS: lock, fence. ARGV: how long it holds, and the fence is kept, in milliseconds. Gives a token, or 0. */
-  acquireLock: `
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-local token = redis.call('INCR', KEYS[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-redis.call('SET', KEYS[1], token, 'PX', ARGV[1])
-return token
+  acquireLock: `${ACQUIRE}
+return acquire(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
 `,
   /** KEYS: lock. ARGV: the token, how long it holds. Gives 0 when the lock is not held by that token any more. */
   renewLock: `
@@ -72,9 +126,8 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `,
   /** KEYS: lock. ARGV: the token. Leaves another's lock alone. */
-  releaseLock: `
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])
+  releaseLock: `${RELEASE}
+return release(KEYS[1], ARGV[1])
 `,
 } as const;
 

@@ -1,4 +1,5 @@
 import {
+  type BegunTurn,
   type Call,
   CapstanError,
   type MemoryStore,
@@ -7,8 +8,8 @@ import {
   type Turn,
 } from "../../src/contracts/index.ts";
 import type { RedisConnection } from "./connection.ts";
-import { keysOf, sessionsKey } from "./keys.ts";
-import { HeldLock, LATE, takeLock } from "./lock.ts";
+import { keysOf, type SessionKeys, sessionsKey } from "./keys.ts";
+import { type AskForLock, HeldLock, LATE, takeLock } from "./lock.ts";
 
 /** Sessions in Redis: each operation is one round trip. */
 export class RedisMemory implements MemoryStore {
@@ -28,7 +29,7 @@ export class RedisMemory implements MemoryStore {
   /** @throws CapstanError NOT_READY when this process held the session's lock for too long, and another has it. */
   async append(session: Session, turns: readonly Turn[], call: Call): Promise<void> {
     const { turns: texts, order, sessions, fence, lock } = keysOf(this.#prefix, session);
-    const written = turns.flatMap((turn) => [JSON.stringify(turn.id), JSON.stringify(turn)]);
+    const written = textsOf(turns);
     call.signal.throwIfAborted();
     if (written.length === 0) return;
     const values = [JSON.stringify(session.id), this.#ttl, this.#held.get(lock)?.token ?? 0, ...written];
@@ -60,8 +61,53 @@ export class RedisMemory implements MemoryStore {
   }
 
   async lock(session: Session, call: Call): Promise<SessionLock> {
-    const { lock, fence } = keysOf(this.#prefix, session);
-    const token = await takeLock(this.#redis, lock, fence, call);
+    const keys = keysOf(this.#prefix, session);
+    const ask: AskForLock<{ token: number }> = async (redis, times) => {
+      return { token: Number(await redis.runUnasked("acquireLock", [keys.lock, keys.fence], times)) };
+    };
+    const { token } = await takeLock(this.#redis, keys.lock, ask, call);
+    return this.#hold(keys, token);
+  }
+
+  async beginTurn(
+    session: Session,
+    { last = -1 }: { readonly last?: number },
+    call: Call,
+  ): Promise<BegunTurn> {
+    const keys = keysOf(this.#prefix, session);
+    const { lock, fence, turns, order, sessions } = keys;
+    const ask: AskForLock<{ token: number; texts: string[] }> = async (redis, times) => {
+      const values = [...times, JSON.stringify(session.id), this.#ttl, last];
+      const answer = await redis.runUnasked("beginTurn", [lock, fence, turns, order, sessions], values);
+      const [token, texts] = answer as [number, string[]];
+      return { token, texts };
+    };
+    const { token, texts } = await takeLock(this.#redis, lock, ask, call);
+    const held = this.#hold(keys, token);
+    return {
+      turns: texts.map((text) => JSON.parse(text) as Turn),
+      end: (spoken, inner) => this.#endTurn(session, keys, held, spoken, inner),
+      [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
+    };
+  }
+
+  async #endTurn(
+    session: Session,
+    { turns, order, sessions, fence, lock }: SessionKeys,
+    held: HeldLock,
+    spoken: readonly Turn[],
+    call: Call,
+  ): Promise<void> {
+    const written = textsOf(spoken);
+    call.signal.throwIfAborted();
+    if (written.length === 0) return held[Symbol.asyncDispose]();
+    const values = [JSON.stringify(session.id), this.#ttl, held.token, ...written];
+    const done = await this.#redis.run("endTurn", [turns, order, sessions, fence, lock], values, call);
+    if (done !== 1) throw new CapstanError("NOT_READY", LATE);
+    held.released();
+  }
+
+  #hold({ lock }: SessionKeys, token: number): HeldLock {
     const held = new HeldLock(this.#redis, lock, token, () => {
       if (this.#held.get(lock) === held) this.#held.delete(lock);
     });
@@ -73,4 +119,9 @@ export class RedisMemory implements MemoryStore {
     await Promise.all([...this.#held.values()].map((held) => held[Symbol.asyncDispose]()));
     await this.#redis[Symbol.asyncDispose]();
   }
+}
+
+/** The id and the text of each, in turn. */
+function textsOf(turns: readonly Turn[]): string[] {
+  return turns.flatMap((turn) => [JSON.stringify(turn.id), JSON.stringify(turn)]);
 }

@@ -22,7 +22,8 @@ export default defineAdapter<z.output<typeof options>>({
       },
       async embed(texts, { signal }: Call) {
         signal.throwIfAborted();
-        return texts.map((text) => embedding(text, dimension));
+        const vectors = texts.map((text) => embedding(text, dimension));
+        return { vectors, inputTokens: texts.map((text) => allWords(text).length) };
       },
       async [Symbol.asyncDispose]() {},
     };
@@ -74,12 +75,14 @@ const COMMON = new Set(
   ).split(" "),
 );
 
+const allWords = (text: string): string[] =>
+  text
+    .normalize("NFKC")
+    .toLowerCase()
+    .match(/[\p{L}\p{N}]+/gu) ?? [];
+
 function wordsOf(text: string): string[] {
-  const words =
-    text
-      .normalize("NFKC")
-      .toLowerCase()
-      .match(/[\p{L}\p{N}]+/gu) ?? [];
+  const words = allWords(text);
   const telling = words.filter((word) => !COMMON.has(word));
   return telling.length === 0 ? words : telling;
 }

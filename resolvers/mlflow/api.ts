@@ -14,13 +14,19 @@ interface Question {
 
 /** MLflow's REST API. */
 export class MlflowApi {
-  /** Without a slash at its end. */
+  /** Without a slash at its end, a user or a password. */
   readonly address: string;
   readonly #options: MlflowOptions;
 
   constructor(options: MlflowOptions) {
-    this.address = addressOf(options).replace(/\/+$/, "");
-    this.#options = options;
+    const url = new URL(addressOf(options));
+    // MLflow's own client takes them from the address, too.
+    const { username, password } = url;
+    const isNamed = options.token !== "" || options.username !== "" || username === "";
+    this.#options = isNamed
+      ? options
+      : { ...options, username: decodeURIComponent(username), password: decodeURIComponent(password) };
+    this.address = withoutUser(url.href).replace(/\/+$/, "");
   }
 
   /** What authenticates at the registry; sent nowhere else. */
@@ -75,9 +81,11 @@ function addressOf({ registry }: MlflowOptions): string {
   if (address !== undefined && /^https?:\/\//.test(address) && URL.canParse(address)) return address;
   throw invalid(
     "The address of the MLflow server is missing: set parameters.extra.source.registry, such as http://mlflow:5000" +
-      (address === undefined ? "" : `; the environment has '${address}'`),
+      (address === undefined ? "" : `; the environment has '${withoutUser(address)}'`),
   );
 }
+
+const withoutUser = (address: string) => address.replace(/\/\/[^/@]*@/, "//");
 
 function failure({ origin, pathname }: URL, status: number, answer: Json, missing: readonly string[]) {
   const code = String(answer.error_code ?? "");

@@ -78,5 +78,12 @@ function addressOf({ registry = process.env.DATABRICKS_HOST }: UnityCatalogOptio
   const address = /^[a-z]+:\/\//i.test(registry) ? registry : `https://${registry}`;
   if (!/^https?:\/\//i.test(address) || !URL.canParse(address))
     throw invalid(`'${registry}' is not an address of a registry`);
+  const { username, password, protocol, host } = new URL(address);
+  if (username !== "" || password !== "") {
+    throw invalid(
+      `The registry ${protocol}//${host} holds a user or a password: put them into parameters.extra.source as token, ` +
+        "or as client_id and client_secret",
+    );
+  }
   return address.replace(/\/+$/, "");
 }

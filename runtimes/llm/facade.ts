@@ -1,4 +1,10 @@
-import type { ApplicationInput, Call, CapLLM } from "../../src/contracts/index.ts";
+import {
+  type ApplicationInput,
+  type Call,
+  type CapLLM,
+  type Embeddings,
+  withTokens,
+} from "../../src/contracts/index.ts";
 import type { LanguageModel } from "./model.ts";
 import type { Workload } from "./workload.ts";
 
@@ -35,11 +41,22 @@ function optionalMembers(model: LanguageModel): Required<Pick<CapLLM, Capability
   return {
     predictText: async (request, call) => model.completion(model.check(request), call),
     embed: (texts, call) =>
-      model.use((llm) => llm.embed?.(texts, call) ?? lacking("does not make embeddings"), call),
+      model.use(
+        (llm) => (llm.embed ? embeddings(llm, texts, call) : lacking("does not make embeddings")),
+        call,
+      ),
     tokenize: (text, call) =>
       model.use((llm) => llm.tokenize?.(text, call) ?? lacking("does not tell its tokens"), call),
     passthrough: (route, body, call) => model.passthrough(route, body, call),
   };
+}
+
+async function embeddings(llm: CapLLM, texts: readonly string[], call: Call): Promise<Embeddings> {
+  const answer = await llm.embed!(texts, call);
+  if (!Array.isArray(answer) || llm.tokenize === undefined) return withTokens(answer, texts);
+  const inputTokens: number[] = [];
+  for (const text of texts) inputTokens.push((await llm.tokenize(text, call)).length);
+  return { vectors: answer, inputTokens };
 }
 
 /** The same model as callers from outside have it: each call is admitted first, and counted. */

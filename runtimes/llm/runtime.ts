@@ -8,6 +8,7 @@ import {
   type InferRequest,
   type InferResponse,
   invalid,
+  type Parameters,
   type Part,
   type Runtime,
 } from "../../src/contracts/index.ts";
@@ -89,6 +90,11 @@ export class LlmRuntime implements Runtime {
   }
 }
 
+/** Parameters are scalars, so the detail is JSON as a text. */
+function stepParameters({ name, detail }: Extract<Part, { type: "step" }>): Parameters {
+  return { step: name, ...(detail === undefined ? {} : { step_detail: JSON.stringify(detail) }) };
+}
+
 function completionRow({ choices, usage }: Completion): Row {
   return row(choices[0]!.text, choices[0]!.reason, usage.inputTokens, usage.outputTokens);
 }
@@ -97,9 +103,14 @@ function row(text_output: string, finish_reason = "", input_tokens = 0, output_t
   return { text_output, finish_reason, input_tokens, output_tokens };
 }
 
-/** Nothing for what V2 has no output for, such as the steps of an application. */
-function partResponse(part: Part, { outputs }: InferRequest): InferResponse | undefined {
+/**
+ * Nothing for what V2 has no output for. The steps of an application are there for who asks for them (`include_steps`):
+ * parameters of a response without text.
+ */
+function partResponse(part: Part, { outputs, parameters: asked }: InferRequest): InferResponse | undefined {
   if (part.type === "text") return { outputs: outputsOf([row(part.text)], outputs) };
+  if (part.type === "step" && asked.include_steps === true)
+    return { outputs: outputsOf([row("")], outputs), parameters: stepParameters(part) };
   if (part.type !== "finish") return undefined;
   const last = row("", part.reason, part.usage.inputTokens, part.usage.outputTokens);
   const { text_output: _, ...parameters } = last;

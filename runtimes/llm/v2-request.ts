@@ -1,4 +1,6 @@
 import {
+  askedFor,
+  CapstanError,
   type ChatRequest,
   type InferRequest,
   invalid,
@@ -32,12 +34,18 @@ export function readRequest(request: InferRequest): ChatRequest[] {
   const { parameters } = request;
   const sampling = toSampling(samplingOf(parameters));
   const session = sessionOf(parameters);
+  const responseFormat = formatOf(parameters);
+  refuseOthers(parameters);
   return elements.map((bytes, index) => {
     const where = `Input '${name}': element ${index}`;
     const text = decode(bytes, where);
     const messages =
       name === "messages" ? readMessages(text, where) : [{ role: "user" as const, content: text }];
-    return { messages, sampling, ...(session === undefined ? {} : { session }) };
+    return {
+      ...{ messages, sampling },
+      ...(responseFormat === undefined ? {} : { responseFormat }),
+      ...(session === undefined ? {} : { session }),
+    };
   });
 }
 
@@ -87,6 +95,26 @@ function readStop(value: unknown): unknown {
   } catch {
     return [value];
   }
+}
+
+/** Its JSON as a text. */
+function formatOf({ response_format: text }: Parameters): unknown {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(String(text));
+  } catch {
+    const why = "it must be the JSON of an object with a type, as a text";
+    throw invalid(`Parameter 'response_format' is ${shown(text)}; ${why}`, { param: "response_format" });
+  }
+}
+
+/** What would change the answer, and has no way to the model or no place in the outputs. */
+function refuseOthers({ n, tools, response_format: _, max_tokens: _limit, ...extra }: Parameters): void {
+  const request: ChatRequest = { sampling: {}, extra, ...(typeof n === "number" ? { n } : {}) };
+  const [param] = tools === undefined ? askedFor(request) : ["tools"];
+  if (param === undefined) return;
+  const text = `Parameter '${param}' has no effect over V2, so it is refused: leave it out, or ask over the OpenAI API`;
+  throw new CapstanError("UNSUPPORTED", text, { param });
 }
 
 function sessionOf({ session_id }: Parameters): string | undefined {

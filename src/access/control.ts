@@ -9,8 +9,6 @@ import { allowsModel, checkModel } from "./role.ts";
 export const OPEN_ROUTES: readonly string[] = [
   ...["/v2", "/v2/health/live", "/v2/health/ready", "/health", "/readyz", "/ping", "/v1/health"],
   ...["/metrics", "/v1/metrics"],
-  // Signed, or refused.
-  "/v2/repository/notify",
   ...["/docs", "/redoc", "/openapi.json", "/v2/docs", "/docs/assets", "/console"],
   ...["/v2/models/:model/docs", "/v2/models/:model/openapi.json"],
 ];

@@ -1,7 +1,11 @@
 import { CapstanError, invalid } from "../contracts/index.ts";
 import type { ApiKeyTable, Database } from "../store/tables.ts";
 import { hashOf, newKey, sameHash } from "./key.ts";
+import { checkName, isName } from "./names.ts";
 import { checkRole, type Role, roleOf, rowOf, UNLIMITED } from "./role.ts";
+
+/** The last one that a Date can be, in milliseconds since the epoch. */
+const LAST_TIME = 8.64e15;
 
 /** A key as it may be shown: what was stored of it, without the hash. */
 export interface KeyRecord {
@@ -63,7 +67,7 @@ export class AccessRecords {
 
   /**
    * @param expiresAt milliseconds since the epoch; null for ever.
-   * @throws CapstanError INVALID_ARGUMENT when there is no such role.
+   * @throws CapstanError INVALID_ARGUMENT when there is no such role, or for what cannot be stored or shown.
    */
   async createKey(
     role: string,
@@ -72,26 +76,47 @@ export class AccessRecords {
       expiresAt = null,
     }: { readonly name?: string | null; readonly expiresAt?: number | null } = {},
   ): Promise<CreatedKey> {
+    checkName("role", role);
+    if (name !== null) checkName("name", name);
+    if ((expiresAt ?? 0) > LAST_TIME) throw invalid("'expires' is later than any date", { param: "expires" });
     await this.#requireRole(role);
     return insertKey(this.#database, { ...newKey(), role, name, expiresAt, rotatedFrom: null });
   }
 
-  /** A key that the operator chose, under the id `admin`. It stays revoked once it was. */
-  async seedAdmin(key: string): Promise<void> {
+  /**
+   * A key that the operator chose, under the id `admin` unless it is one that is there. It stays revoked once it was.
+   * @throws CapstanError INVALID_ARGUMENT for a key that has a role which is no administrator's.
+   */
+  async seedAdmin(key: string): Promise<KeyRecord> {
+    await this.#seedRole();
+    const known = (await this.grantOf(key)) ?? (await this.#seedKey(key));
+    if (known.role.admin) return known.key;
+    const { id, role } = known.key;
+    throw invalid(
+      `The administrator's key is key '${id}' of role '${role}', which is no administrator's: choose another`,
+    );
+  }
+
+  async #seedRole(): Promise<void> {
     const admin = rowOf({ ...UNLIMITED, name: "admin", admin: true }, Date.now());
     await this.#database
       .insertInto("roles")
       .values(admin)
       .onConflict((conflict) => conflict.column("name").doUpdateSet({ admin: admin.admin }))
       .execute();
+  }
+
+  async #seedKey(key: string): Promise<Grant> {
     const row = keyRow({ id: "admin", hash: hashOf(key), role: "admin", name: "CAPSTAN_ADMIN_KEY" });
-    await this.#database
+    const seeding = this.#database
       .insertInto("api_keys")
       .values(row)
       .onConflict((conflict) =>
         conflict.column("id").doUpdateSet({ hash: row.hash }).where("api_keys.revoked_at", "is", null),
-      )
-      .execute();
+      );
+    // Another replica that is started now may insert the same, which only the other constraint sees.
+    await seeding.execute().catch(() => seeding.execute());
+    return { key: await this.key("admin"), role: (await this.role("admin"))! };
   }
 
   async keys(): Promise<KeyRecord[]> {
@@ -101,6 +126,7 @@ export class AccessRecords {
 
   /** @throws CapstanError NOT_FOUND */
   async key(id: string): Promise<KeyRecord> {
+    if (!isName(id)) throw noKey(id);
     const row = await this.#database
       .selectFrom("api_keys")
       .selectAll()
@@ -117,13 +143,19 @@ export class AccessRecords {
   async rotate(id: string, overlapMs: number): Promise<CreatedKey> {
     const old = await this.key(id);
     const now = Date.now();
-    if (old.revokedAt !== null) throw invalid(`Key '${id}' is revoked: create another one`);
+    if (old.revokedAt !== null) throw isRevoked(id);
     if (old.expiresAt !== null && old.expiresAt <= now)
       throw invalid(`Key '${id}' has expired: create another one`);
     const { role, name, expiresAt } = old;
     const until = Math.min(now + overlapMs, expiresAt ?? Number.MAX_SAFE_INTEGER);
     return this.#database.transaction().execute(async (database) => {
-      await database.updateTable("api_keys").set({ expires_at: until }).where("id", "=", id).execute();
+      const { numUpdatedRows } = await database
+        .updateTable("api_keys")
+        .set({ expires_at: until })
+        .where("id", "=", id)
+        .where("revoked_at", "is", null)
+        .executeTakeFirstOrThrow();
+      if (numUpdatedRows === 0n) throw isRevoked(id);
       return insertKey(database, { ...newKey(), role, name, expiresAt, rotatedFrom: id });
     });
   }
@@ -225,4 +257,5 @@ function recordOf(row: ApiKeyTable): KeyRecord {
   };
 }
 
+const isRevoked = (id: string) => invalid(`Key '${id}' is revoked: create another one`);
 const noKey = (id: string) => new CapstanError("NOT_FOUND", `There is no key '${id}'`);

@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { CapstanError, invalid, type Principal } from "../contracts/index.ts";
 import type { RoleTable } from "../store/tables.ts";
+import { checkName } from "./names.ts";
 
 /** A tier: what the keys of this name may do. A limit that is null is none. */
 export interface Role {
@@ -32,6 +33,8 @@ const MOST = 2_147_483_647;
 
 /** @throws CapstanError INVALID_ARGUMENT for a role that cannot be stored. */
 export function checkRole(role: Role): void {
+  checkName("name", role.name);
+  for (const glob of role.models) checkName("models", glob);
   for (const name of ["requestsPerMinute", "concurrency", "maxTokens"] as const) {
     if ((role[name] ?? 0) <= MOST) continue;
     throw invalid(`'${name}' is ${role[name]}, and may be at most ${MOST}; leave it out for no limit`, {

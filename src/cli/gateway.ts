@@ -1,10 +1,18 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { parseUpstream, type UpstreamAddress } from "../gateway/address.ts";
 import { startGateway } from "../gateway/server.ts";
 import { loadServerSettings } from "../settings/load-server.ts";
 import { createLog } from "../telemetry/log.ts";
 import { startTracing } from "../telemetry/start-tracing.ts";
-import { addressText, definedOnly, isPretty, LINGER_MS, logProcessWarnings, untilSignal } from "./process.ts";
+import {
+  addressText,
+  definedOnly,
+  isPretty,
+  LINGER_MS,
+  logProcessWarnings,
+  sayReady,
+  untilSignal,
+} from "./process.ts";
 
 interface GatewayFlags {
   readonly upstream: UpstreamAddress;
@@ -33,7 +41,7 @@ export function command(): Command {
       "--settings <file>",
       "settings.json, for what has no flag; default: the one in this folder, if any",
     )
-    .addOption(new Option("--log-level <level>").choices(["debug", "info", "warn", "error", "silent"]))
+    .option("--log-level <level>", "debug, info, warning, error or silent")
     .action(start);
 }
 
@@ -58,7 +66,7 @@ async function start(flags: GatewayFlags): Promise<void> {
   const stopped = untilSignal();
   await using tracing = await startTracing(env, settings, log);
   const gateway = await startGateway(settings, flags.upstream, log, tracing);
-  log.info({ http: addressText(gateway.http), upstream: flags.upstream.host }, "ready");
+  sayReady(log, { http: addressText(gateway.http), upstream: flags.upstream.host });
   log.info({ signal: await stopped }, "stopping");
   await gateway.close(LINGER_MS);
   log.info({}, "stopped");

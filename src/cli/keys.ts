@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import type { CreatedKey, KeyRecord } from "../access/records.ts";
 import { age } from "../settings/fields.ts";
 import { DATABASE_OPTION, table, withRecords } from "./database.ts";
@@ -30,7 +30,11 @@ export function command(): Command {
   add("list", "Every key, without its secret").action(list);
   add("rotate", "Makes another key in the place of one, which goes on for a while")
     .argument("<id>", "the key's id")
-    .option("--overlap <time>", "how long the old one goes on", lifetime, lifetime("1d"))
+    .addOption(
+      new Option("--overlap <time>", "how long the old one goes on")
+        .argParser(lifetime)
+        .default(lifetime("1d"), "1d"),
+    )
     .action(rotate);
   add("revoke", "Refuses a key from now on, on every replica within a second")
     .argument("<id>", "the key's id")
@@ -49,12 +53,12 @@ async function create({ database, role, name, expires, json }: Flags): Promise<v
   const key = await withRecords(database, (records) =>
     records.createKey(role, { name: name ?? null, expiresAt }),
   );
-  console.log(json ? JSON.stringify(key) : secret(key));
+  showSecret(key, json);
 }
 
 async function rotate(id: string, { database, overlap, json }: Flags): Promise<void> {
   const key = await withRecords(database, (records) => records.rotate(id, overlap));
-  console.log(json ? JSON.stringify(key) : secret(key));
+  showSecret(key, json);
 }
 
 async function revoke(id: string, { database, json }: Flags): Promise<void> {
@@ -67,8 +71,12 @@ async function list({ database, json }: Flags): Promise<void> {
   console.log(json ? JSON.stringify(keys, null, 2) : shown(keys));
 }
 
-const secret = ({ key, id, role }: CreatedKey) =>
-  `${key}\n\nThis is key ${id} of role ${role}. It is shown once, and cannot be had again.`;
+/** What is for a person goes to stderr, so that `KEY=$(capstan keys create ...)` is the key. */
+function showSecret(made: CreatedKey, json = false): void {
+  console.log(json ? JSON.stringify(made) : made.key);
+  if (json) return;
+  console.error(`This is key ${made.id} of role ${made.role}. It is shown once, and cannot be had again.`);
+}
 
 const time = (at: number | null) => (at === null ? "-" : new Date(at).toISOString().slice(0, 19));
 

@@ -1,6 +1,7 @@
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import type { ModelDetails } from "../host/types.ts";
 import { table } from "./database.ts";
+import { followEvents, lineOf, readEvents } from "./model-events.ts";
 
 interface Flags {
   readonly url: string;
@@ -11,6 +12,7 @@ interface Flags {
 
 const URL_OPTION = new Option("--url <url>", "address of the server")
   .default("http://127.0.0.1:8080")
+  .argParser(addressOf)
   .env("CAPSTAN_URL");
 const KEY_OPTION = new Option("--key <key>", "an administrator's key").env("CAPSTAN_KEY");
 
@@ -20,8 +22,12 @@ export function command(): Command {
   const add = (name: string, description: string) =>
     models.command(name).description(description).addOption(URL_OPTION).addOption(KEY_OPTION).exitOverride();
   add("list", "Every model version: state, revision, digest of its files, age, reason")
+    .argument("[name]", "of this model alone")
     .option("--json", "as JSON")
-    .action(async (flags: Flags) => show(await details(flags), flags));
+    .action(async (model: string | undefined, flags: Flags) => {
+      const all = await details(flags);
+      show(model === undefined ? all : named(all, model), flags);
+    });
   for (const [name, action] of Object.entries(ACTIONS)) {
     add(name, action.description)
       .argument("<name>", "the model")
@@ -37,7 +43,29 @@ export function command(): Command {
       await ask(flags, pathOf(model, "pin"), { version: flags.version });
       show(named(await details(flags), model), flags);
     });
+  add("events", "What happened to the models: loads, swaps, failures, decisions")
+    .argument("[name]", "of this model alone")
+    .option("--since <when>", "after an event's id, or since a time such as 2026-01-31T12:00:00Z")
+    .option("--follow", "and what comes, until Ctrl-C")
+    .option("--json", "one JSON object a line")
+    .action(showEvents);
   return models;
+}
+
+interface EventFlags extends Flags {
+  readonly since?: string;
+  readonly follow?: boolean;
+}
+
+async function showEvents(model: string | undefined, { json, follow, ...flags }: EventFlags): Promise<void> {
+  const asked = { ...flags, model };
+  const events = follow ? followEvents(asked, new AbortController().signal) : await readEvents(asked);
+  for await (const event of events) console.log(json ? JSON.stringify(event) : lineOf(event));
+}
+
+function addressOf(text: string): string {
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? "")) return text;
+  throw new InvalidArgumentError("Give an address such as http://127.0.0.1:8080");
 }
 
 const pathOf = (model: string, action: string) => `/v2/models/${encodeURIComponent(model)}/${action}`;
@@ -70,7 +98,7 @@ async function ask({ url, key }: Flags, path: string, body?: object): Promise<un
   const isRead = path.startsWith("/admin/");
   const headers = { "content-type": "application/json", ...(key && { authorization: `Bearer ${key}` }) };
   const request = isRead ? { headers } : { method: "POST", headers, body: JSON.stringify(body ?? {}) };
-  const response = await fetch(new URL(path, url), request).catch((cause: Error) => {
+  const response = await fetch(url.replace(/\/+$/, "") + path, request).catch((cause: Error) => {
     throw new Error(`No server answers at ${url}: ${(cause.cause as Error)?.message ?? cause.message}`);
   });
   const answer = (await response.json().catch(() => ({}))) as { error?: string };

@@ -1,3 +1,4 @@
+import type { Logger } from "pino";
 import type { Log } from "../contracts/index.ts";
 import type { ServerSettings } from "../settings/server.ts";
 
@@ -36,6 +37,14 @@ export function logProcessWarnings(log: Log): void {
     const level = warning.name === "ExperimentalWarning" ? "debug" : "warn";
     log[level]({ name: warning.name }, warning.message);
   });
+}
+
+/** The line that scripts wait for, and read the ports in: at every level of the log but `silent`. */
+export function sayReady(log: Logger, fields: object): void {
+  const { level } = log;
+  if (level !== "silent" && !log.isLevelEnabled("info")) log.level = "info";
+  log.info(fields, "ready");
+  log.level = level;
 }
 
 /** `host:port` */

@@ -1,10 +1,11 @@
 import type { Logger } from "pino";
 import { type GrpcListening, listenGrpc } from "../grpc/server.ts";
 import { CountedPlane } from "../host/counted-plane.ts";
+import { Journal } from "../host/journal.ts";
+import { RunningCalls } from "../host/running.ts";
 import { BrowserStreams } from "../host/streams/index.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import { Kickoffs } from "../http/kickoffs.ts";
-import { RunningCalls } from "../http/running.ts";
 import { type Listening, lingerFor } from "../http/server.ts";
 import type { GatewayModel } from "../settings/gateway-environment.ts";
 import type { Environment } from "../settings/interpolate.ts";
@@ -49,18 +50,20 @@ export async function startServer(
   const metrics = new Metrics(settings.metrics_rest_server_prefix);
   const records = await openRecords(settings, env, log, opened);
   watchRecords(metrics, records);
+  const journal = new Journal();
   const { plane, reconciler, memories, sources } = createHost(
     settings,
     scanOf(settings, env, only),
     log,
     metrics,
     closing.signal,
-    { ...records, desired: await decisionsOf(settings, records.store) },
+    { ...records, desired: await decisionsOf(settings, records.store), journal, tracing },
   );
   // Closed when no model is left that may still have something to remember.
   opened.use(memories);
   opened.use(sources);
-  const streams = opened.use(await BrowserStreams.open(settings, log));
+  const running = new RunningCalls();
+  const streams = opened.use(await BrowserStreams.open(settings, log, running));
   let draining = false;
   const parts = {
     plane: countedBy(metrics, settings, records.around(plane)),
@@ -68,11 +71,12 @@ export async function startServer(
     administration: records.administration,
     records: recordsOf(records),
     repository: reconciler,
+    journal,
     metrics,
     tracing,
     settings,
     log,
-    running: new RunningCalls(),
+    running,
     streams,
     memories,
     stopping: () => draining,
@@ -81,7 +85,7 @@ export async function startServer(
   const kickoffs = opened.use(new Kickoffs(parts));
   const metricsServer = await listenForMetrics(parts);
   if (metricsServer) opened.defer(() => metricsServer.close());
-  const transports: Pick<Listening, "close">[] = [streams];
+  const transports: Pick<Listening, "close">[] = [streams, journal];
   let linger = 0;
   opened.defer(async () => {
     if (linger > 0) await lingerFor(linger);
@@ -99,7 +103,7 @@ export async function startServer(
   await reconciler.start();
   if (only === undefined) opened.use(watch(settings, reconciler, log));
   opened.defer(() => closing.abort());
-  const running = opened.move();
+  const started = opened.move();
   return {
     http,
     grpc,
@@ -108,7 +112,7 @@ export async function startServer(
     repository: reconciler,
     close(lingerMs = 0) {
       linger = lingerMs;
-      return running.disposeAsync();
+      return started.disposeAsync();
     },
   };
 }

@@ -1,12 +1,21 @@
 import { resolve } from "node:path";
-import { Command, Option } from "commander";
+import { Command } from "commander";
+import type { Logger } from "pino";
 import type { Log } from "../contracts/index.ts";
 import { loadServerSettings } from "../settings/load-server.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { createLog } from "../telemetry/log.ts";
 import { startTracing } from "../telemetry/start-tracing.ts";
 import { checkMemories } from "./memory-problems.ts";
-import { addressText, definedOnly, isPretty, LINGER_MS, logProcessWarnings, untilSignal } from "./process.ts";
+import {
+  addressText,
+  definedOnly,
+  isPretty,
+  LINGER_MS,
+  logProcessWarnings,
+  sayReady,
+  untilSignal,
+} from "./process.ts";
 import { type RunningServer, startServer } from "./server.ts";
 
 interface StartFlags {
@@ -28,7 +37,7 @@ export function command(): Command {
     .option("--grpc-port <port>", "port of gRPC; 0 takes a free one")
     .option("--metrics-port <port>", "port of metrics; 0 takes a free one")
     .option("--settings <file>", "settings.json of the server; default: the one in the folder, if any")
-    .addOption(new Option("--log-level <level>").choices(["debug", "info", "warn", "error", "silent"]))
+    .option("--log-level <level>", "debug, info, warning, error or silent")
     .action(start);
 }
 
@@ -61,8 +70,7 @@ async function start(folder: string | undefined, flags: StartFlags): Promise<voi
   log.info({}, "stopped");
 }
 
-/** The line that scripts wait for. */
-function announce(server: RunningServer, log: Log): void {
+function announce(server: RunningServer, log: Logger): void {
   const index = server.repository.index();
   const named = (ready: boolean) =>
     index
@@ -73,7 +81,7 @@ function announce(server: RunningServer, log: Log): void {
     grpc: addressText(server.grpc),
     metrics: server.metrics && addressText(server.metrics),
   };
-  log.info({ ...addresses, models: named(true), not_ready: named(false) }, "ready");
+  sayReady(log, { ...addresses, models: named(true), not_ready: named(false) });
 }
 
 function warnAboutOpenBind(settings: ServerSettings, log: Log): void {

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { usageCsv } from "../http/admin/routes.ts";
 import { DATABASE_OPTION, openDatabase, table } from "./database.ts";
 
@@ -12,10 +12,15 @@ interface Flags {
 export function command(): Command {
   return new Command("usage")
     .description("What each key used, by month and model")
-    .option("--month <month>", "such as 2026-11; default: all")
+    .option("--month <month>", "such as 2026-11; default: all", monthOf)
     .option("--csv", "as CSV")
     .addOption(DATABASE_OPTION)
     .action(usage);
+}
+
+function monthOf(text: string): string {
+  if (/^\d{4}-(0[1-9]|1[0-2])$/.test(text)) return text;
+  throw new InvalidArgumentError("It must be a year and a month, such as 2026-11.");
 }
 
 async function usage({ database, month, csv }: Flags): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Call } from "./call.ts";
+import type { Embeddings } from "./embeddings.ts";
 import type { Host } from "./host.ts";
 import type { OptionsSchema } from "./options.ts";
 import type { ModelSpec } from "./runtime.ts";
@@ -112,8 +113,8 @@ export interface CapLLM extends AsyncDisposable {
   streamTokens(request: ChatRequest, call: Call): AsyncIterable<Part>;
   /** Absent: the host folds the stream. */
   predictText?(request: ChatRequest, call: Call): Promise<Completion>;
-  /** One vector for each text. */
-  embed?(texts: readonly string[], call: Call): Promise<Float32Array[]>;
+  /** One vector for each text. Tokens that it does not tell are counted by `tokenize` where there is one, else estimated. */
+  embed?(texts: readonly string[], call: Call): Promise<Float32Array[] | Embeddings>;
   /** Number of tokens, or their ids, as the model counts them. */
   tokenize?(text: string, call: Call): Promise<readonly number[]>;
   /** A route of an upstream that has no contract of its own: images, audio. `body` goes as it is. */

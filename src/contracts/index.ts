@@ -2,6 +2,7 @@
 export * from "./call.ts";
 export * from "./cap-llm.ts";
 export * from "./completion.ts";
+export * from "./embeddings.ts";
 export * from "./errors.ts";
 export * from "./host.ts";
 export * from "./memory.ts";
@@ -10,4 +11,5 @@ export * from "./resolver.ts";
 export * from "./runtime.ts";
 export * from "./tensors.ts";
 export * from "./trace.ts";
+export * from "./unsupported.ts";
 export * from "./used-model.ts";

@@ -27,6 +27,17 @@ export interface SessionLock extends AsyncDisposable {
   confirm?(call: Call): Promise<void>;
 }
 
+/** A session's turn under way: nobody else adds to the session until it is disposed. */
+export interface BegunTurn extends AsyncDisposable {
+  /** What was there when it began, oldest first; `last` of the beginning limits to the newest. */
+  readonly turns: readonly Turn[];
+  /**
+   * Appends as the store does, and gives the session to who waits for it.
+   * @throws CapstanError NOT_READY, having appended nothing, when another has the session by now.
+   */
+  end(turns: readonly Turn[], call: Call): Promise<void>;
+}
+
 export interface MemoryStore extends AsyncDisposable {
   /** All of the turns or none. A turn id that is there already is kept once. */
   append(session: Session, turns: readonly Turn[], call: Call): Promise<void>;
@@ -36,6 +47,8 @@ export interface MemoryStore extends AsyncDisposable {
   sessions?(owner: string, call: Call): AsyncIterable<Session>;
   /** Held across replicas until disposed. Absent: the host queues locally. */
   lock?(session: Session, call: Call): Promise<AsyncDisposable>;
+  /** Takes `lock` and reads, for a store that does both in one round trip. Absent: the host does one after the other. */
+  beginTurn?(session: Session, range: { readonly last?: number }, call: Call): Promise<BegunTurn>;
   /**
    * Waits until all replicas can read what was appended to a session. Of a store that they share and that has no lock: the
    * host locks the session in the server's Redis until then.

@@ -1,5 +1,6 @@
 import type { Call } from "./call.ts";
 import type { CapLLM, ChatRequest, Part } from "./cap-llm.ts";
+import { vectorsOf } from "./embeddings.ts";
 import type { Host } from "./host.ts";
 import type { ModelSpec } from "./runtime.ts";
 
@@ -55,7 +56,7 @@ function upstream(llm: CapLLM, label: string): UsedModel {
   return {
     label,
     chat: (request, call) => llm.streamTokens(request, call),
-    embed: async (texts, call) => (await llm.embed?.(texts, call)) ?? [],
+    embed: async (texts, call) => vectorsOf((await llm.embed?.(texts, call)) ?? []),
     [Symbol.asyncDispose]: () => llm[Symbol.asyncDispose](),
   };
 }

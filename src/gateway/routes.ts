@@ -1,4 +1,5 @@
 import { CapstanError } from "../contracts/index.ts";
+import { type Credential, fingerprint, readCredential } from "../host/streams/credential.ts";
 import { cancelRoutes } from "../http/cancel.ts";
 import { eventSourceRoutes } from "../http/event-source.ts";
 import { eventsOfResponses } from "../http/event-source-events.ts";
@@ -19,7 +20,10 @@ import type { Upstream } from "./upstream.ts";
 export function gatewayRoutes(upstream: Upstream, metrics: string | null, closing: AbortSignal): Route[] {
   return [
     ...eventSourceRoutes((x) => upstreamModel(x, upstream)),
-    ...cancelRoutes,
+    ...cancelRoutes.map((route) => ({
+      ...route,
+      handle: (x: Exchange) => route.handle(calledBy(x, headersOf(x))),
+    })),
     {
       method: "GET",
       path: "/v2/health/live",
@@ -37,12 +41,20 @@ function upstreamModel(x: Exchange, upstream: Upstream): ModelStream {
   return {
     headers: () => () => ({}),
     events(asked, call, credential) {
-      const header = (header: string) => x.header(header);
-      const metadata = metadataOf({ requestId: x.requestId, credential, header });
+      calledBy(x, credential);
+      const metadata = metadataOf({ requestId: x.requestId, credential, header: (name) => x.header(name) });
       return eventsOfResponses(upstream.stream(requestMessage(asked, name), metadata, call));
     },
   };
 }
+
+/** The gateway knows callers by what the server behind knows them by: only who sent that may cancel its work. */
+function calledBy(x: Exchange, credential: Credential): Exchange {
+  x.caller = Object.keys(credential).length === 0 ? undefined : fingerprint(credential);
+  return x;
+}
+
+const headersOf = (x: Exchange): Credential => readCredential((name) => x.header(name));
 
 async function ready(x: Exchange, upstream: Upstream, closing: AbortSignal): Promise<void> {
   if (closing.aborted) throw new CapstanError("NOT_READY", "The gateway is stopping");

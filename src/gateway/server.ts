@@ -1,8 +1,8 @@
 import type { Log } from "../contracts/index.ts";
+import { RunningCalls } from "../host/running.ts";
 import { BrowserStreams } from "../host/streams/index.ts";
 import { createApp } from "../http/app.ts";
 import type { HttpParts } from "../http/parts.ts";
-import { RunningCalls } from "../http/running.ts";
 import { type Listening, lingerFor, listen } from "../http/server.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { Metrics } from "../telemetry/metrics.ts";
@@ -37,7 +37,8 @@ export async function startGateway(
   let draining = false;
   let linger = 0;
   const upstream = opened.use(new Upstream({ address, maxMessageBytes: settings.grpc_max_message_length }));
-  const streams = opened.use(await BrowserStreams.open(settings, log));
+  const running = new RunningCalls();
+  const streams = opened.use(await BrowserStreams.open(settings, log, running));
   const parts: HttpParts = {
     plane: noModels,
     repository: noRepository,
@@ -45,13 +46,13 @@ export async function startGateway(
     tracing,
     settings,
     log,
-    running: new RunningCalls(),
+    running,
     streams,
     stopping: () => draining,
   };
   const app = createApp(gatewayRoutes(upstream, settings.metrics_endpoint, closing.signal), parts);
   const http = await listen(app, { host: settings.host, port: settings.http_port }, settings, {
-    overdue: () => parts.running.cancelAll("The gateway is stopping"),
+    overdue: () => running.cancelAll("The gateway is stopping"),
   });
   opened.defer(async () => {
     if (linger > 0) await lingerFor(linger);
@@ -61,12 +62,12 @@ export async function startGateway(
     await closed;
   });
   opened.defer(() => closing.abort());
-  const running = opened.move();
+  const started = opened.move();
   return {
     http,
     close(lingerMs = 0) {
       linger = lingerMs;
-      return running.disposeAsync();
+      return started.disposeAsync();
     },
   };
 }

@@ -24,8 +24,8 @@ export class Exchange implements Caller {
   /** Known once the call was admitted. */
   principal: Principal | undefined;
   readonly #call: ServerCall;
-  /** Each with the end of its hold on the caller's key. */
-  readonly #scopes = new Map<CallScope, (() => void) | undefined>();
+  /** Each with what is to be done at its end. */
+  readonly #scopes = new Map<CallScope, () => void>();
 
   constructor(call: ServerCall, path: string, parts: GrpcParts) {
     this.#call = call;
@@ -73,10 +73,26 @@ export class Exchange implements Caller {
       trace: this.span,
       ...(this.principal && { principal: this.principal }),
     });
-    const hold = this.principal && this.parts.access?.hold(this.principal, (reason) => scope.cancel(reason));
-    this.#scopes.set(scope, hold);
+    this.#scopes.set(scope, this.#held(scope));
     if (this.#call.cancelled) this.#cancel();
     return scope;
+  }
+
+  /** While it lasts, a revoked key ends it, and so does its id; that of a stream ends all of its requests. */
+  #held(scope: CallScope): () => void {
+    const { access, running } = this.parts;
+    const cancel = (reason: string) => scope.cancel(reason);
+    const release = this.principal && access?.hold(this.principal, cancel);
+    const owner = this.principal?.id ?? this.address;
+    const entries = [...new Set([scope.requestId, this.requestId])].map((requestId) => {
+      const entry = { requestId, owner, cancel };
+      running?.add(entry);
+      return entry;
+    });
+    return () => {
+      release?.();
+      for (const entry of entries) running?.delete(entry);
+    };
   }
 
   /** Of this call, or the one that its client names. */

@@ -24,13 +24,18 @@ function usageOf({ inputTokens, outputTokens }: Usage): capstan.llm.v1.Usage.Ini
 export class Chunks {
   readonly #id: string;
   readonly #elapsedMs: () => number;
+  readonly #withSteps: boolean;
   #index = 0;
   #firstTextMs: number | undefined;
   #finished = false;
 
-  /** @param elapsedMs milliseconds since the request's arrival. */
-  constructor(id: string, elapsedMs: () => number) {
+  /**
+   * @param elapsedMs milliseconds since the request's arrival.
+   * @param withSteps the steps of an application are chunks as well.
+   */
+  constructor(id: string, elapsedMs: () => number, withSteps: boolean) {
     this.#id = id;
+    this.#withSteps = withSteps;
     this.#elapsedMs = elapsedMs;
   }
 
@@ -45,12 +50,16 @@ export class Chunks {
       this.#finished = true;
       return this.#chunk({ finishReason: part.reason, usage: usageOf(part.usage) });
     }
+    if (part.type === "step" && this.#withSteps) {
+      const { name, detail } = part;
+      return this.#chunk({ step: { name, detail: detail === undefined ? "" : JSON.stringify(detail) } });
+    }
     if (part.type !== "text" || part.text === "") return undefined;
     this.#firstTextMs ??= this.#elapsedMs();
     return this.#chunk({ delta: part.text });
   }
 
-  #chunk(said: Pick<Chunk, "delta" | "finishReason" | "usage">): Chunk {
+  #chunk(said: Pick<Chunk, "delta" | "finishReason" | "usage" | "step">): Chunk {
     const index = this.#index;
     this.#index += 1;
     return {

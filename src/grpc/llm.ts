@@ -83,8 +83,10 @@ function addStream(server: Server, parts: GrpcParts, method: StreamMethod, promp
 
 /** Resolves when the last chunk is on its way. Leaving the loop ends the model's work. */
 async function sendChunks(stream: OutgoingStream, x: Exchange, method: StreamMethod, prompt: PromptUse) {
-  const chunks = new Chunks(x.requestId, stopwatch());
-  const { target, scope, answer } = ask(decodeRequest(method, stream.request), x, { prompt });
+  const elapsedMs = stopwatch();
+  const message = decodeRequest(method, stream.request);
+  const chunks = new Chunks(x.requestId, elapsedMs, message.includeSteps);
+  const { target, scope, answer } = ask(message, x, { prompt });
   const outlet = new Outlet(stream, scope.signal);
   let begun = false;
   for await (const part of answer) {
@@ -92,8 +94,8 @@ async function sendChunks(stream: OutgoingStream, x: Exchange, method: StreamMet
     begun = true;
     const chunk = chunks.of(part);
     if (chunk === undefined) continue;
-    const message = checkReplySize(method.responseSerialize(chunk), x.parts.settings);
-    if (!(await outlet.write(message))) return scope.signal.throwIfAborted();
+    const reply = checkReplySize(method.responseSerialize(chunk), x.parts.settings);
+    if (!(await outlet.write(reply))) return scope.signal.throwIfAborted();
   }
   if (!chunks.finished) throw new CapstanError("INTERNAL", "The model's answer ended without a finish");
 }

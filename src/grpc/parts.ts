@@ -1,5 +1,6 @@
 import type { Log } from "../contracts/index.ts";
 import type { Access } from "../host/access.ts";
+import type { RunningCalls } from "../host/running.ts";
 import type { DataPlane, RepositoryControl } from "../host/types.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import type { LogControl } from "../telemetry/log.ts";
@@ -16,6 +17,8 @@ export interface GrpcParts {
   /** Absent: nobody asked for traces. */
   readonly tracing?: Tracing | undefined;
   readonly settings: ServerSettings;
+  /** Where calls can be cancelled by their ids. */
+  readonly running?: RunningCalls | undefined;
   readonly log: Log;
   readonly logControl: LogControl;
   /** True once the server is stopping: it counts as not serving. */

@@ -52,11 +52,18 @@ export interface Administration {
   }): Promise<readonly UsageView[]>;
 }
 
+/** Of a row of the inference log, in the order of a table. */
+export const LOG_COLUMNS = [
+  ...(["id", "at", "request_id", "trace_id", "key_id", "model", "version", "session", "operation"] as const),
+  ...(["input_tokens", "output_tokens", "latency_ms", "first_token_ms", "status", "finish"] as const),
+  ...(["cached", "error_code", "request_body", "response_body"] as const),
+] as const;
+
 /** Which rows of the inference log are wanted. */
 export interface LogFilter {
   readonly limit?: number;
-  /** Milliseconds since the epoch. */
-  readonly before?: number;
+  /** Milliseconds since the epoch, or the id of the row that the wanted ones are older than. */
+  readonly before?: number | string;
   readonly key?: string;
   readonly model?: string;
 }

@@ -3,11 +3,13 @@ import {
   type CapLLM,
   CapstanError,
   type ChatRequest,
+  type Embeddings,
   type InferRequest,
   type Part,
   partsOf,
   type TensorSpec,
   toCapstanError,
+  withTokens,
 } from "../contracts/index.ts";
 import type { Admission } from "./admission.ts";
 import { answers, execute } from "./execution.ts";
@@ -84,7 +86,9 @@ export class ModelDataPlane implements DataPlane {
 
   embed(model: string, version: string | undefined, texts: readonly string[], call: Call) {
     const asked: Asked = { model, version, call, operation: "embeddings" };
-    return this.#capability(asked, "does not make embeddings", (llm, own) => llm.embed?.(texts, own));
+    return this.#capability(asked, "does not make embeddings", (llm, own) =>
+      llm.embed?.(texts, own).then((answer) => noteEmbeddings(withTokens(answer, texts), own)),
+    );
   }
 
   tokenize(model: string, version: string | undefined, text: string, call: Call) {
@@ -261,6 +265,13 @@ function noteModel({ record }: Call, { spec }: Generation): void {
   if (record === undefined) return;
   record.model = spec.name;
   record.version = spec.version;
+}
+
+function noteEmbeddings({ vectors, inputTokens }: Embeddings, { record, trace }: Call): Float32Array[] {
+  const tokens = inputTokens.reduce((sum, count) => sum + count, 0);
+  trace?.set({ "gen_ai.usage.input_tokens": tokens });
+  if (record !== undefined) record.inputTokens = (record.inputTokens ?? 0) + tokens;
+  return vectors;
 }
 
 function languageModel({ runtime, spec }: Generation): CapLLM {

@@ -2,10 +2,12 @@ import {
   type Call,
   CapstanError,
   isCapstanError,
+  type Log,
   type ModelSpec,
   type RuntimePlugin,
 } from "../contracts/index.ts";
 import type { ModelSettings } from "../settings/model.ts";
+import { isError } from "../settings/problems.ts";
 import { Admission } from "./admission.ts";
 import { artifactSize } from "./artifact-size.ts";
 import { absoluteUri, type Materialised, materialise, pathOf } from "./artifacts.ts";
@@ -13,6 +15,7 @@ import { inferenceBatcher } from "./batching/inference.ts";
 import type { ArtifactCache } from "./cache/artifact-cache.ts";
 import { Generation } from "./generation.ts";
 import type { Placement } from "./isolation/placement.ts";
+import { during } from "./load-step.ts";
 import { localPath } from "./local-path.ts";
 import type { RememberingModel } from "./memory/memories.ts";
 import type { ModelGraph } from "./model-graph.ts";
@@ -58,13 +61,17 @@ export class Loader {
    * @throws CapstanError with the reason; nothing is left behind then.
    */
   async load(candidate: Candidate, config: string | undefined, call: Call): Promise<Generation> {
-    if (candidate.settings === undefined) throw candidate.error ?? unreadable(candidate);
+    if (candidate.settings === undefined) return during(stepBefore(candidate), () => refuse(candidate));
+    const { settings: written } = candidate;
+    tellWarnings(candidate, call.log);
     const resources = new AsyncDisposableStack();
     await using unfinished = new AsyncDisposableStack();
     unfinished.use(resources);
     try {
-      const plugin = await loadPlugin("runtime", candidate.settings.implementation, candidate.folder);
-      const settings = tuned(candidate.settings, config, plugin);
+      const plugin = await during("settings", () =>
+        loadPlugin("runtime", written.implementation, candidate.folder),
+      );
+      const settings = await during("settings", () => tuned(written, config, plugin));
       const generation = await this.#build(candidate, settings, plugin, resources, call);
       // From here on the generation owns them, and its plugins may go on adding to them.
       unfinished.move();
@@ -81,9 +88,7 @@ export class Loader {
     resources: AsyncDisposableStack,
     call: Call,
   ): Promise<Generation> {
-    const { memory } = settings.parameters.extra;
-    if (memory !== undefined)
-      await this.#parts.checkMemory?.({ name: candidate.name, memory }, candidate.folder, candidate.file);
+    await during("settings", () => this.#checkMemory(candidate, settings));
     const host = new PluginHost({
       folder: candidate.folder,
       model: layeredOf(candidate, settings),
@@ -99,7 +104,7 @@ export class Loader {
     const files =
       plugin.uri === "address"
         ? undefined
-        : await this.#files(described, candidate, source, host, resources, call);
+        : await during("fetch", () => this.#files(described, candidate, source, host, resources, call));
     const spec = files === undefined ? described : { ...described, artifact: files.path };
     const place = `${candidate.file}: parameters.extra`;
     const implementation = { name: settings.implementation, plugin, options, place };
@@ -120,6 +125,11 @@ export class Loader {
     const artifactBytes = spec.artifact === undefined ? undefined : await artifactSize(spec.artifact);
     const parts = { spec, settings, raw, runtime, statistics, admission, batcher, cache, artifactBytes };
     return new Generation({ ...parts, digest: files?.digest, resources });
+  }
+
+  async #checkMemory({ name, folder, file }: Candidate, { parameters }: ModelSettings): Promise<void> {
+    const { memory } = parameters.extra;
+    if (memory !== undefined) await this.#parts.checkMemory?.({ name, memory }, folder, file);
   }
 
   /** What a rollback comes back to. A pin is a person's choice, and no step of the registry. */
@@ -164,9 +174,18 @@ function tuned(settings: ModelSettings, config: string | undefined, plugin: Runt
   return config === undefined ? settings : applyOverride(settings, config, plugin.overridable ?? []);
 }
 
-function unreadable(candidate: Candidate): CapstanError {
-  return new CapstanError("LOAD_FAILED", `${candidate.file}: the settings could not be read`);
+function refuse({ error, file }: Candidate): never {
+  throw error ?? new CapstanError("LOAD_FAILED", `${file}: the settings could not be read`);
 }
+
+/** A candidate without settings has faults in them, or its registry has not said what it stands for. */
+/** What was found in the settings and hinders nothing, such as a key that nobody knows. */
+function tellWarnings({ name, problems }: Candidate, log: Log): void {
+  for (const { message, file, line, key, severity } of problems)
+    if (severity === "warning") log.warn({ model: name, file, line, key }, message);
+}
+
+const stepBefore = ({ problems }: Candidate) => (problems.some(isError) ? "settings" : "locate");
 
 function unexpected(cause: unknown): CapstanError {
   const why = cause instanceof Error ? cause.message : String(cause);

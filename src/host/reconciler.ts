@@ -1,10 +1,12 @@
 import pLimit from "p-limit";
 import { type Call, CapstanError } from "../contracts/index.ts";
 import type { ReloadMetrics } from "../telemetry/reload-metrics.ts";
+import type { ModelEventType } from "./journal.ts";
 import type { Candidate } from "./repository.ts";
 import type { Slot } from "./slot.ts";
 import { Slots } from "./slots.ts";
 import { CanaryControl } from "./sources/canary-control.ts";
+import { CanaryNews } from "./sources/canary-news.ts";
 import type { Decisions } from "./sources/decisions.ts";
 import type { Sources } from "./sources/sources.ts";
 import { type SwapParts, Swaps } from "./swaps.ts";
@@ -40,12 +42,18 @@ export class Reconciler implements RepositoryControl {
   #rescan: NodeJS.Timeout | undefined;
   #canaryWatch: NodeJS.Timeout | undefined;
   readonly #canaries = new CanaryControl();
+  readonly #canaryNews: CanaryNews;
   readonly #verdicts = pLimit(1);
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
     this.#slots = new Slots(parts.loadAtStartup);
-    const looking = { scan: () => this.#scan(), reconcileSoon: () => this.#reconcileSoon() };
+    this.#canaryNews = new CanaryNews(parts.journal);
+    const looking = {
+      scan: () => this.#scan(),
+      reconcileSoon: () => this.#reconcileSoon(),
+      swapped: () => this.#canaryNews.look(this.#slots.all()),
+    };
     this.#swaps = new Swaps(parts, this.#slots, looking, this.#closing.signal);
   }
 
@@ -78,6 +86,7 @@ export class Reconciler implements RepositoryControl {
       const fields = { model: candidate.name, version: candidate.version };
       this.#parts.log.warn(fields, `canary taken back: ${reason}`);
       this.#parts.told.canaryStopped(candidate.name);
+      this.#parts.journal.announce("canary_rolled_back", candidate, { reason });
       const stopped = {
         revision: candidate.located!.revision,
         reason: `canary ${candidate.version}: ${reason}`,
@@ -137,18 +146,18 @@ export class Reconciler implements RepositoryControl {
   }
 
   async rollback(model: string, call: Call): Promise<void> {
-    await this.#decide(model, call, async (candidate) => {
+    await this.#decide("rolled_back", model, call, async (candidate) => {
       const from = await this.#parts.sources.revision(candidate);
       await this.#parts.decisions.rollback(candidate, from ?? candidate.located?.revision ?? "");
     });
   }
 
   async pin(model: string, version: string | undefined, call: Call): Promise<void> {
-    await this.#decide(model, call, (candidate) => this.#parts.decisions.pin(candidate, version, call));
+    await this.#decide("pinned", model, call, (served) => this.#parts.decisions.pin(served, version, call));
   }
 
   async unpin(model: string, call: Call): Promise<void> {
-    await this.#decide(model, call, () => this.#parts.decisions.unpin(model));
+    await this.#decide("unpinned", model, call, () => this.#parts.decisions.unpin(model));
   }
 
   async notify(changed: {
@@ -161,7 +170,12 @@ export class Reconciler implements RepositoryControl {
   }
 
   /** Writes a decision down and carries it out; one that cannot be carried out is taken back. */
-  async #decide(model: string, call: Call, decide: (candidate: Candidate) => Promise<void>): Promise<void> {
+  async #decide(
+    decision: "rolled_back" | "pinned" | "unpinned",
+    model: string,
+    call: Call,
+    decide: (candidate: Candidate) => Promise<void>,
+  ): Promise<void> {
     const { decisions } = this.#parts;
     const before = await decisions.of(model);
     const serving = this.#present(model).find(({ generation, candidate }) => generation && !candidate.canary);
@@ -172,10 +186,16 @@ export class Reconciler implements RepositoryControl {
     for (const each of slots) if (each.failure) each.refusedFingerprint = undefined;
     await Promise.all(slots.map((each) => this.#swaps.carryOut(each, call)));
     const failure = slots.find(({ failure: fault }) => fault !== undefined)?.failure;
-    if (failure === undefined) return;
+    if (failure === undefined) return this.#tell(decision, slots, call);
     await decisions.change(model, () => before);
     await this.reconcile();
     throw failure;
+  }
+
+  /** Of the versions that serve now, a canary is none that was decided on. */
+  #tell(decision: ModelEventType, slots: readonly Slot[], { principal }: Call): void {
+    const decided = slots.find(({ candidate }) => !candidate.canary);
+    if (decided) this.#parts.journal.announce(decision, decided.candidate, { by: principal?.id });
   }
 
   /** Stops looking, retires every generation, and resolves when the last one is disposed. */
@@ -196,7 +216,8 @@ export class Reconciler implements RepositoryControl {
     return this.#scans(async () => {
       const candidates = await this.#parts.sources.apply(await this.#parts.scan());
       this.#slots.update(candidates);
-      this.#parts.registry.setCanaries(this.#canaries.shares(candidates));
+      this.#parts.registry.setCanaries(this.#canaries.shares(this.#slots.all()));
+      this.#canaryNews.look(this.#slots.all());
     });
   }
 

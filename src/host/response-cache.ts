@@ -43,14 +43,18 @@ export class ResponseCache {
     const kept = this.#answers.get(key);
     if (kept !== undefined) return { response: kept, hit: true };
     const flying = this.#flights.get(key);
-    if (flying !== undefined) return { response: await joined(flying, call), hit: true };
+    // One that everybody has left is on its way to its end.
+    if (flying !== undefined && !flying.shared.signal.aborted)
+      return { response: await joined(flying, call), hit: true };
     const flight = this.#start(key, call, run);
     return { response: await joined(flight, call), hit: false };
   }
 
+  /** It belongs to all who wait for it: it has neither the signal nor the deadline of the first. */
   #start(key: string, call: Call, run: (call: Call) => Promise<InferResponse>): Flight {
     const shared = SharedCall.of([]);
-    const answer = run({ ...call, signal: shared.signal }).then((response) => {
+    const { deadline: _, ...others } = call;
+    const answer = run({ ...others, signal: shared.signal }).then((response) => {
       const copy = owned(response);
       this.#answers.set(key, copy);
       return copy;
@@ -58,7 +62,7 @@ export class ResponseCache {
     const flight = { shared, answer };
     this.#flights.set(key, flight);
     const landed = () => {
-      this.#flights.delete(key);
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
       shared[Symbol.dispose]();
     };
     answer.then(landed, landed);

@@ -1,7 +1,8 @@
 import pLimit from "p-limit";
-import type { CapstanError } from "../contracts/index.ts";
+import { CapstanError } from "../contracts/index.ts";
 import type { Generation } from "./generation.ts";
 import type { Candidate } from "./repository.ts";
+import { withoutSecrets } from "./secrets.ts";
 import type { IndexEntry, ModelDetails, ModelState } from "./types.ts";
 
 const FIRST_PAUSE_MS = 1000;
@@ -20,7 +21,8 @@ export class Slot {
   generation: Generation | undefined;
   /** Once true, a later failure does not make the server unready. */
   everLoaded = false;
-  loading = false;
+  /** Of the load under way. */
+  #loading: AbortController | undefined;
   draining = 0;
   failure: CapstanError | undefined;
   servedFingerprint: string | undefined;
@@ -49,8 +51,29 @@ export class Slot {
     return this.candidate.version;
   }
 
+  /** Never while it loads: what another slot served in its place would be replaced when the load is done. */
   get removable(): boolean {
-    return !this.present && this.generation === undefined && this.draining === 0;
+    return !this.present && this.generation === undefined && this.draining === 0 && !this.loading;
+  }
+
+  get loading(): boolean {
+    return this.#loading !== undefined;
+  }
+
+  /** Begins a load. Returns the signal of {@link abandon}. */
+  beginLoading(): AbortSignal {
+    this.#loading = new AbortController();
+    return this.#loading.signal;
+  }
+
+  endLoading(): void {
+    this.#loading = undefined;
+  }
+
+  /** Nobody asks for the version any more: a load of it that is under way ends. */
+  abandon(): void {
+    const message = `Model '${this.name}' version '${this.version}' is no longer asked for: its load was given up`;
+    this.#loading?.abort(new CapstanError("CANCELLED", message));
   }
 
   get waiting(): boolean {
@@ -115,7 +138,7 @@ export class Slot {
     const { located, raw, note, canary } = this.candidate;
     const { uri } = (raw?.parameters ?? {}) as { uri?: string };
     return {
-      uri,
+      uri: uri && withoutSecrets(uri),
       revision: located?.revision,
       digest: this.generation?.digest,
       loadedAt: this.generation?.loadedAt,
@@ -125,14 +148,20 @@ export class Slot {
     };
   }
 
+  /** For everybody who may see that the model is there. */
   reason(): string {
+    return withoutSecrets(this.#reason());
+  }
+
+  #reason(): string {
     if (this.failure !== undefined) {
       const kept = this.generation === undefined ? "" : "; the previous load is still serving";
       return `${this.failure.message}${kept}`;
     }
     if (this.generation !== undefined) return this.candidate.note ?? "";
     if (this.loading) return "loading";
-    if (!this.present) return "removed from the repository";
+    if (!this.present && this.candidate.located === undefined) return "removed from the repository";
+    if (!this.present) return "no longer asked for: its folder is gone, or another version takes its place";
     return this.wanted ? "waiting to be loaded" : "unloaded";
   }
 

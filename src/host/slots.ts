@@ -1,5 +1,6 @@
 import type { Candidate } from "./repository.ts";
 import { Slot } from "./slot.ts";
+import { folderKey } from "./sources/canary.ts";
 
 /**
  * Matches what a scan found to what is being looked after. A slot belongs to a model version, so that a
@@ -31,6 +32,12 @@ export class Slots {
     return this.all().some((each) => each.generation && each.candidate.key === slot.candidate.key);
   }
 
+  /** What a slot's load takes the place of: its own generation, or a version from the same place that is gone. */
+  servedBefore(slot: Slot): Slot | undefined {
+    const isGone = (other: Slot) => !other.present && other.candidate.key === slot.candidate.key;
+    return this.all().find((other) => other.generation && (other === slot || isGone(other)));
+  }
+
   /** Takes a scan's result over. */
   update(candidates: readonly Candidate[]): void {
     for (const slot of this.all()) slot.present = false;
@@ -40,6 +47,7 @@ export class Slots {
         this.#claim(JSON.stringify([candidate.name, candidate.version]), candidate);
     }
     for (const candidate of broken) this.#keepBroken(candidate);
+    for (const slot of this.all()) if (!slot.present) slot.abandon();
   }
 
   dropRemovable(): Slot[] {
@@ -67,10 +75,11 @@ export class Slots {
   /** The model a folder served before it broke keeps its name, and shows the fault as its reason. */
   #keepBroken(candidate: Candidate): void {
     const served = this.all().filter(
-      (slot) => !slot.present && slot.generation !== undefined && slot.candidate.key === candidate.key,
+      (slot) => !slot.present && slot.generation !== undefined && folderKey(slot.candidate) === candidate.key,
     );
     for (const slot of served) {
-      slot.candidate = { ...candidate, name: slot.name, version: slot.version };
+      const { name, version, key, canary } = slot.candidate;
+      slot.candidate = { ...candidate, name, version, key, ...(canary && { canary }) };
       slot.present = true;
     }
     if (served.length === 0) this.#claim(`broken:${candidate.key}`, candidate);

@@ -2,6 +2,7 @@ import { performance } from "node:perf_hooks";
 import type { Call, Runtime } from "../contracts/index.ts";
 import { runCases } from "./cases.ts";
 import { LONGEST_RUN_MS, type Placement, placementAfter } from "./isolation/placement.ts";
+import { during } from "./load-step.ts";
 
 export interface WarmUp {
   /** Where it says, or elsewhere. */
@@ -22,7 +23,7 @@ export interface WarmUp {
 export async function loadWarm(model: WarmUp, call: Call): Promise<Runtime> {
   await using unfinished = new AsyncDisposableStack();
   const here = unfinished.use(await model.load());
-  const runMs = await steadyRunMs(model.folder, here, call);
+  const runMs = await during("cases", () => steadyRunMs(model.folder, here, call));
   const elsewhere = model.open ? placementAfter(runMs, model.parallelWorkers) : undefined;
   if (elsewhere === undefined) {
     unfinished.move();
@@ -39,7 +40,7 @@ export async function loadWarm(model: WarmUp, call: Call): Promise<Runtime> {
 async function loadElsewhere({ load, folder }: WarmUp, placement: Placement, call: Call): Promise<Runtime> {
   await using unfinished = new AsyncDisposableStack();
   const runtime = unfinished.use(await load(placement));
-  await runCases(folder, runtime, call);
+  await during("cases", () => runCases(folder, runtime, call));
   unfinished.move();
   return runtime;
 }

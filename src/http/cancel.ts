@@ -7,8 +7,8 @@ import { sendJson } from "./send.ts";
 export const cancelRoutes: Route[] = [{ method: "POST", path: "/v2/cancel/:request", handle: cancel }];
 
 /** The calls of others are as unknown as those that never were. */
-function cancel(x: Exchange): Promise<void> {
+async function cancel(x: Exchange): Promise<void> {
   const id = x.params.request!;
-  if (x.parts.running.cancel(id, x.owner)) return sendJson(x, 200, { cancelled: true });
+  if (await x.parts.running.cancel(id, x.owner)) return sendJson(x, 200, { cancelled: true });
   throw new CapstanError("NOT_FOUND", `No request ${JSON.stringify(id)} of yours is under way`);
 }

@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { CapstanError, invalid } from "../contracts/index.ts";
 import { checkAdministrator } from "../host/access.ts";
+import { NOTIFY, SIGNATURE } from "./authenticate.ts";
 import { readBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import { type JsonObject, parseObject } from "./json-body.ts";
@@ -14,10 +15,8 @@ export const controlRoutes: Route[] = [
   { method: "POST", path: "/v2/models/:model/rollback", guarded: true, handle: rollback },
   { method: "POST", path: "/v2/models/:model/pin", guarded: true, handle: pin },
   { method: "POST", path: "/v2/models/:model/unpin", guarded: true, handle: unpin },
-  { method: "POST", path: "/v2/repository/notify", handle: notify },
+  { method: "POST", path: NOTIFY, handle: notify },
 ];
-
-const SIGNATURE = "x-capstan-signature";
 
 function details(x: Exchange): Promise<void> {
   return sendJson(x, 200, { models: x.parts.repository.details() });

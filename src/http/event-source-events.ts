@@ -20,6 +20,7 @@ export async function* eventsOfResponses(
 ): AsyncGenerator<StreamEvent> {
   let last: ModelResponse["parameters"];
   for await (const { outputs, parameters } of responses) {
+    if (parameters?.step !== undefined) yield stepOf(parameters);
     const text = textOutput(outputs);
     if (text !== "") yield token(text);
     if (parameters?.finish_reason !== undefined) last = parameters;
@@ -39,6 +40,11 @@ const step = ({ name, detail }: Extract<Part, { type: "step" }>): StreamEvent =>
   name: "step",
   data: JSON.stringify({ name, detail }),
 });
+
+function stepOf({ step: name, step_detail: detail }: NonNullable<ModelResponse["parameters"]>): StreamEvent {
+  const given = typeof detail === "string" ? { detail: JSON.parse(detail) as unknown } : {};
+  return { name: "step", data: JSON.stringify({ name, ...given }) };
+}
 
 function done(finish_reason: string, usage: Usage | undefined): StreamEvent {
   const counts = usage && { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens };

@@ -89,6 +89,8 @@ async function* workOf(
   call: Call,
   events: (call: Call) => AsyncIterable<StreamEvent>,
 ): AsyncGenerator<StreamEvent> {
+  const produced = events({ ...call, signal });
+  // A gateway knows it when the server behind is asked; and an address is gone together with the connection.
   const { requestId, owner } = x;
   const { running } = x.parts;
   const work = {
@@ -99,7 +101,7 @@ async function* workOf(
   const timer = atDeadline(call, cancel);
   running.add(work);
   try {
-    yield* events({ ...call, signal });
+    yield* produced;
   } finally {
     running.delete(work);
     clearTimeout(timer);

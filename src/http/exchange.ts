@@ -3,9 +3,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Call, ErrorCode, Log, Parameters, Principal, TraceSpan } from "../contracts/index.ts";
 import { type CallScope, openCall, requestIdOf } from "../host/call.ts";
 import type { Caller } from "../host/local-caller.ts";
+import type { RunningCall } from "../host/running.ts";
 import { forwardedTrace } from "../telemetry/trace-context.ts";
 import type { HttpParts } from "./parts.ts";
-import type { RunningCall } from "./running.ts";
 
 /** One HTTP request and its answer. */
 export class Exchange implements Caller, RunningCall {
@@ -19,6 +19,8 @@ export class Exchange implements Caller, RunningCall {
   readonly started = performance.now();
   /** Whose the request is; known where access control asks for a key. */
   principal: Principal | undefined;
+  /** Tells who sends a credential that another server checks. */
+  caller: string | undefined;
   /** Of this request; absent where nobody asked for traces. */
   span: TraceSpan | undefined;
   /** How the work failed, if it did. */
@@ -56,7 +58,7 @@ export class Exchange implements Caller, RunningCall {
 
   /** Who may cancel it, and read what it left behind: without access control, whoever has the same address. */
   get owner(): string {
-    return this.principal?.id ?? this.address;
+    return this.principal?.id ?? this.caller ?? this.address;
   }
 
   get address(): string {

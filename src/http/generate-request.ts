@@ -6,11 +6,11 @@ import { sessionOf } from "./language-model.ts";
 import {
   decimal,
   extraOf,
-  oneAnswer,
   optional,
   samplingFields,
   samplingOf,
   text,
+  textFields,
   truth,
   whole,
 } from "./sampling.ts";
@@ -23,8 +23,9 @@ const parameterFields = {
   timeout: optional(decimal()),
   priority: optional(decimal()),
   details: optional(truth()),
+  include_steps: optional(truth()),
   stream: optional(truth()),
-  n: oneAnswer(),
+  ...textFields,
 };
 const parametersSchema = z.looseObject(parameterFields);
 
@@ -41,6 +42,8 @@ export interface GenerateRequest {
   readonly id: string | undefined;
   /** Whether the answer is to say why and after how many tokens it ended. */
   readonly details: boolean;
+  /** Whether a stream is to say what an application does on its way to the answer. */
+  readonly steps: boolean;
   /** What the caller said about streaming in the body. */
   readonly stream: boolean | undefined;
   readonly request: ChatRequest;
@@ -50,21 +53,30 @@ export interface GenerateRequest {
 
 /**
  * The text is what a user says, as in `infer`. Parameters may stand under `parameters`, or beside the text as
- * Triton takes them.
+ * Triton takes them. The fields of `/v1/generate` are taken by their names there, too: `prompt`, `max_new_tokens`.
  * @throws CapstanError INVALID_ARGUMENT
  */
 export function readGenerate(x: Exchange, body: JsonObject): GenerateRequest {
-  const { id, text_input, parameters, ...beside } = checkFields(bodySchema, body);
+  const { id, text_input, parameters, ...beside } = checkFields(bodySchema, withOwnNames(body));
   const fields = checkFields(parametersSchema, { ...beside, ...parameters });
-  const { details = false, stream, timeout, priority } = fields;
+  const { details = false, include_steps: steps = false, stream, timeout, priority } = fields;
   const request: ChatRequest = {
     messages: [{ role: "user", content: text_input }],
     sampling: samplingOf(fields, fields.max_tokens),
+    responseFormat: fields.response_format,
     session: sessionOf(x, { parameter: fields.session_id }),
     extra: extraOf(fields, OWN),
   };
   const given = Object.entries({ timeout, priority }).filter((entry) => entry[1] !== undefined);
-  return { id, details, stream, request, parameters: Object.fromEntries(given) as Parameters };
+  return { id, details, steps, stream, request, parameters: Object.fromEntries(given) as Parameters };
+}
+
+function withOwnNames({ prompt, max_new_tokens, ...body }: JsonObject): JsonObject {
+  return {
+    ...(prompt === undefined ? {} : { text_input: prompt }),
+    ...(max_new_tokens === undefined ? {} : { max_tokens: max_new_tokens }),
+    ...body,
+  };
 }
 
 const NUMBERS = ["max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "timeout", "priority"];

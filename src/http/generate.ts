@@ -12,7 +12,7 @@ import { readBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
 import { type GenerateRequest, readGenerate } from "./generate-request.ts";
 import { type JsonObject, parseObject } from "./json-body.ts";
-import { answerHeaders } from "./language-model.ts";
+import { answerHeaders, inferHeaders } from "./language-model.ts";
 import { type Route, versioned } from "./route.ts";
 import { sendJson } from "./send.ts";
 import { sendEvents, sseData } from "./sse.ts";
@@ -38,18 +38,21 @@ async function generate(x: Exchange): Promise<void> {
   const headers = answerHeaders(x, target);
   const { choices, usage } = await foldParts(partsOf(x, target, asked, x.wholeCall(asked.parameters)));
   const { text, reason, logprobs } = choices[0]!;
-  const details = asked.details ? { details: { ...detailsOf(reason, usage), logprobs } } : {};
-  const answer = { ...namesOf(x, target, asked), text_output: text, ...details };
+  const details = asked.details ? detailsOf(reason, usage) : {};
+  const answer = { ...namesOf(x, target, asked), text_output: text, ...withLogprobs(details, logprobs) };
   return sendJson(x, 200, answer, headers());
 }
 
 async function generateStream(x: Exchange): Promise<void> {
   const { bytes, fields } = await readEither(x);
-  if (fields === undefined) return sendEvents(x, inferEvents(x, bytes), {});
+  if (fields === undefined) {
+    const headers = inferHeaders(x, modelOf(x), x.params.version);
+    return sendEvents(x, inferEvents(x, bytes), { headers });
+  }
   const asked = readGenerate(x, fields);
   const target = targetOf(x.parts.plane, modelOf(x), x.params.version);
   const parts = partsOf(x, target, asked, x.call(asked.parameters));
-  const events = textEvents(parts, () => namesOf(x, target, asked), asked.details);
+  const events = textEvents(parts, () => namesOf(x, target, asked), asked);
   return sendEvents(x, events, { headers: answerHeaders(x, target) });
 }
 
@@ -82,15 +85,25 @@ function detailsOf(reason: FinishReason, { inputTokens, outputTokens }: Usage) {
   return { finish_reason: reason, input_tokens: inputTokens, output_tokens: outputTokens };
 }
 
+/** They are shown to whoever asked for them, other details or none. */
+function withLogprobs(details: object, logprobs: unknown): { details?: object } {
+  const shown = logprobs === undefined ? details : { ...details, logprobs };
+  return Object.keys(shown).length === 0 ? {} : { details: shown };
+}
+
 /** The pieces concatenate to the answer; the one with the details is empty. */
 async function* textEvents(
   parts: AsyncIterable<Part>,
   names: () => object,
-  details: boolean,
+  { details, steps }: GenerateRequest,
 ): AsyncGenerator<string> {
   for await (const part of parts) {
     if (part.choice !== 0) continue;
-    if (part.type === "text") yield sseData({ ...names(), text_output: part.text });
+    if (part.type === "text")
+      yield sseData({ ...names(), text_output: part.text, ...withLogprobs({}, part.logprobs) });
+    if (part.type === "step" && steps) {
+      yield sseData({ ...names(), text_output: "", step: { name: part.name, detail: part.detail } });
+    }
     if (part.type === "finish" && details) {
       yield sseData({ ...names(), text_output: "", details: detailsOf(part.reason, part.usage) });
     }

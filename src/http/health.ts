@@ -11,6 +11,8 @@ export const healthRoutes: Route[] = [
 
 function ready(x: Exchange): Promise<void> {
   if (x.parts.plane.serverReady()) return sendJson(x, 200, { ready: true });
+  // Where keys decide who sees which model, a probe without one sees none.
+  if (x.parts.access) throw new CapstanError("NOT_READY", "The server is not ready");
   const waiting = x.parts.repository.index().filter((entry) => entry.state !== "READY");
   const names = waiting.map((entry) => `${entry.name} (${entry.reason})`).join(", ");
   throw new CapstanError("NOT_READY", `The server is not ready${names ? `: ${names}` : ""}`);

@@ -3,9 +3,9 @@ import { LRUCache } from "lru-cache";
 import { CapstanError, type Log, type Principal, type TraceSpan } from "../contracts/index.ts";
 import type { Access } from "../host/access.ts";
 import { openCall } from "../host/call.ts";
+import type { RunningCalls } from "../host/running.ts";
 import type { DataPlane } from "../host/types.ts";
 import { KickoffRun } from "./kickoff-run.ts";
-import type { RunningCalls } from "./running.ts";
 
 const MOST_RUNNING = 64;
 const MOST_KEPT = 1000;

@@ -21,7 +21,8 @@ const MS_PER_SECOND = 1000;
 
 /**
  * What every answer of a language model says of itself. Ask for it before the model is asked, and call the result
- * when its answer is there: the time between is the model's, the rest of the request the server's overhead.
+ * when its answer is there: the time between is the model's, the rest of the request the server's overhead. The cache
+ * is `hit` or `miss`, or `bypass` where no kept answer could be given: there is no cache, or the request is not for it.
  */
 export function answerHeaders(x: Exchange, target: Target): () => Headers {
   const asked = performance.now();
@@ -31,11 +32,20 @@ export function answerHeaders(x: Exchange, target: Target): () => Headers {
     return {
       "x-capstan-model-version": version ?? target.answering,
       "x-capstan-overhead-ms": (asked - x.started).toFixed(2),
-      ...(cache === undefined ? {} : { "x-capstan-cache": cache }),
+      "x-capstan-cache": cache ?? "bypass",
       ...headers,
     };
   };
 }
+
+/** {@link answerHeaders} of V2's own routes, which answer for models of every kind: only language models have them. */
+export function inferHeaders(x: Exchange, name: string, version: string | undefined): () => Headers {
+  const found = x.parts.plane.languageModel(name);
+  if (found === undefined) return noHeaders;
+  return answerHeaders(x, { name, version, answering: version || found.version });
+}
+
+const noHeaders = (): Headers => ({});
 
 /**
  * The conversation a request belongs to, by the first that says so.

@@ -14,7 +14,7 @@ import { inputsOf } from "./mlflow/inputs.ts";
 import { type Payload, readPayload } from "./mlflow/payload.ts";
 import { writePredictions } from "./mlflow/predictions.ts";
 import { type Route, versioned } from "./route.ts";
-import { sendBytes } from "./send.ts";
+import { sendBytes, sendJson } from "./send.ts";
 import { modelOf } from "./v2.ts";
 
 /**
@@ -24,8 +24,8 @@ import { modelOf } from "./v2.ts";
  * to a long: refused here). Errors have this server's form, `{"error": ...}`, with MLflow's status.
  */
 export const mlflowRoutes: Route[] = [
-  { method: "GET", path: "/ping", handle: ping },
-  { method: "GET", path: "/health", handle: ping },
+  { method: "GET", path: "/ping", untraced: true, handle: ping },
+  { method: "GET", path: "/health", untraced: true, handle: health },
   { method: "GET", path: "/version", handle: version },
   { method: "POST", path: "/invocations", handle: (x) => invoke(x, soleModel(x)) },
   ...versioned({ method: "POST", path: "/models/:model/invocations", handle: (x) => invoke(x, modelOf(x)) }),
@@ -38,6 +38,12 @@ const CSV_TYPE = "text/csv";
 function ping(x: Exchange): Promise<void> {
   if (!x.parts.plane.serverReady()) throw new CapstanError("NOT_READY", "The server is not ready");
   return sendBytes(x, 200, Buffer.from("\n"), { "content-type": JSON_TYPE });
+}
+
+/** Its clients read the status alone; others, such as those of LLM gateways, JSON. */
+function health(x: Exchange): Promise<void> {
+  if (!x.parts.plane.serverReady()) throw new CapstanError("NOT_READY", "The server is not ready");
+  return sendJson(x, 200, { status: "ok" });
 }
 
 /** The version of this server, bare, where MLflow's has its own. */

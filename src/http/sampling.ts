@@ -16,6 +16,17 @@ export const truth = () => z.boolean("must be true or false");
 /** `n` where a route has room for one answer only. */
 export const oneAnswer = () => optional(z.literal(1, "must be 1: this route gives one answer"));
 
+/** Where an answer is a text and nothing else. */
+export const textFields = {
+  n: oneAnswer(),
+  response_format: optional(z.looseObject({ type: text() }, "must be an object with a type")),
+  tools: optional(
+    z
+      .array(z.unknown())
+      .max(0, "must be left out: this route answers with text; /v1/chat/completions has tools"),
+  ),
+};
+
 /** Types only: what values make sense is checked by the model's runtime, alike for every transport. */
 export const samplingFields = {
   temperature: optional(decimal()),

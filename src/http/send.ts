@@ -76,11 +76,14 @@ function acceptedCoding(exchange: Exchange, length: number): "gzip" | "deflate" 
 /** Answers with an error in the form of the route's protocol, and logs those that are ours. */
 export function sendError(exchange: Exchange, thrown: unknown): Promise<void> {
   const error = reportError(exchange, thrown);
-  return sendJson(exchange, ERROR_TABLE[error.code].http, errorBody(exchange, error), retryHeaders(error));
+  return sendJson(exchange, ERROR_TABLE[error.code].http, errorBody(exchange, error), errorHeaders(error));
 }
 
-/** OpenAI's SDKs ask again after every status from 500 on, unless they are told not to. */
-function retryHeaders({ code, retryAfterMs }: CapstanError): Headers {
-  if (retryAfterMs !== undefined) return { "retry-after": Math.max(1, Math.ceil(retryAfterMs / 1000)) };
-  return code === "UNSUPPORTED" ? { "x-should-retry": "false" } : {};
+/** OpenAI's SDKs ask again after every status from 500 on, unless they are told not to; a 401 says how (RFC 9110). */
+function errorHeaders({ code, retryAfterMs }: CapstanError): Headers {
+  return {
+    ...(code === "UNAUTHENTICATED" && { "www-authenticate": "Bearer" }),
+    ...(code === "UNSUPPORTED" && retryAfterMs === undefined && { "x-should-retry": "false" }),
+    ...(retryAfterMs !== undefined && { "retry-after": Math.max(1, Math.ceil(retryAfterMs / 1000)) }),
+  };
 }

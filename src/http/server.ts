@@ -1,5 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import http, { type RequestListener, type Server } from "node:http";
+import http, { type RequestListener, type Server, type ServerOptions } from "node:http";
 import https from "node:https";
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import { setTimeout as delay, setImmediate } from "node:timers/promises";
@@ -36,6 +37,8 @@ export async function lingerFor(ms: number): Promise<void> {
   await setImmediate();
 }
 
+/** Between two looks for requests that take too long to arrive. */
+const SLOW_CHECK_MS = 5000;
 /** From then on until connections are cut off: enough for the last event of each stream. */
 const LAST_WORDS_MS = 500;
 /** Connections whose answer was under way when the server was told to close are idle some time later. */
@@ -51,8 +54,8 @@ export async function listen(
   settings: ServerSettings,
   closing?: Closing,
 ): Promise<Listening> {
-  const server = createServer(requestListener(app, settings), settings.tls);
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  const server = createServer(requestListener(app, settings), settings);
+  if (settings.max_connections > 0) server.maxConnections = settings.max_connections;
   server.on("clientError", refuseConnection);
   const silent = watchSilent(server);
   await new Promise<void>((resolve, reject) => {
@@ -76,7 +79,11 @@ function requestListener({ router, direct }: App, settings: ServerSettings): Req
   };
   if (!settings.cors_settings) return handle;
   const allow = corsMiddleware(settings.cors_settings);
-  return (request, response) => allow(request, response, () => handle(request, response));
+  return (request, response) => {
+    // A preflight is answered by the middleware.
+    if (request.method === "OPTIONS") response.setHeader(REQUEST_ID, randomUUID());
+    allow(request, response, () => handle(request, response));
+  };
 }
 
 function corsMiddleware(settings: NonNullable<ServerSettings["cors_settings"]>) {
@@ -93,32 +100,66 @@ function corsMiddleware(settings: NonNullable<ServerSettings["cors_settings"]>) 
   });
 }
 
-function createServer(listener: RequestListener, tls: ServerSettings["tls"]): Server {
-  if (!tls) return http.createServer(listener);
+function createServer(listener: RequestListener, settings: ServerSettings): Server {
+  const { tls } = settings;
+  const limits = limitsOf(settings);
+  if (!tls) return http.createServer(limits, listener);
   const ca = tls.client_ca ? readFileSync(tls.client_ca) : undefined;
   return https.createServer(
-    { cert: readFileSync(tls.cert), key: readFileSync(tls.key), ca, requestCert: ca !== undefined },
+    {
+      ...limits,
+      cert: readFileSync(tls.cert),
+      key: readFileSync(tls.key),
+      ca,
+      requestCert: ca !== undefined,
+    },
     listener,
   );
 }
 
-/** A request that could not even be read as one, such as a malformed Host header. */
-function refuseRequest(error: unknown): Response {
-  return Response.json({ error: `The request could not be read: ${String(error)}` }, { status: 400 });
+/** How long a request may take to arrive. Node looks at all connections at once, now and then. */
+function limitsOf({ header_timeout, body_timeout }: ServerSettings): ServerOptions {
+  const limits = [header_timeout, body_timeout].filter((ms) => ms > 0);
+  return {
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // Node takes none that is longer than that of the whole.
+    headersTimeout: header_timeout > 0 ? Math.min(...limits) : 0,
+    requestTimeout: body_timeout,
+    connectionsCheckingInterval: Math.min(SLOW_CHECK_MS, ...limits),
+  };
 }
 
-/** Bytes that are not HTTP, or headers that are too large: there is no request object yet. */
+/** Of every answer, also of one that no handler gives. */
+const REQUEST_ID = "x-request-id";
+
+/** A request that could not even be read as one, such as a malformed Host header. */
+function refuseRequest(error: unknown): Response {
+  const init = { status: 400, headers: { [REQUEST_ID]: randomUUID() } };
+  return Response.json({ error: `The request could not be read: ${String(error)}` }, init);
+}
+
+/** What a connection is told that is closed for what came over it. */
+const CONNECTION_FAULTS: Readonly<Record<string, readonly [status: string, error: string]>> = {
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "The headers are too large"],
+  ERR_HTTP_REQUEST_TIMEOUT: [
+    "408 Request Timeout",
+    "The request took too long to arrive (settings header_timeout, body_timeout)",
+  ],
+};
+
+/** Bytes that are not HTTP, headers that are too large, a request that is too slow: no handler has it. */
 function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
-  const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
-  const status = tooLarge ? "431 Request Header Fields Too Large" : "400 Bad Request";
-  const body = JSON.stringify({
-    error: tooLarge ? "The headers are too large" : `Not a valid HTTP request: ${error.message}`,
-  });
+  const [status, message] = CONNECTION_FAULTS[error.code ?? ""] ?? [
+    "400 Bad Request",
+    `Not a valid HTTP request: ${error.message}`,
+  ];
+  const body = JSON.stringify({ error: message });
   const head = [
     `HTTP/1.1 ${status}`,
     "content-type: application/json",
     `content-length: ${Buffer.byteLength(body)}`,
+    `${REQUEST_ID}: ${randomUUID()}`,
     "connection: close",
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);

@@ -3,6 +3,7 @@ import { withSession } from "../host/session-parameter.ts";
 import { checkModelName, decodeInferRequest, encodeInferResponse } from "../v2/index.ts";
 import { readBody } from "./body.ts";
 import type { Exchange } from "./exchange.ts";
+import { inferHeaders } from "./language-model.ts";
 import { type Route, versioned } from "./route.ts";
 import { sendBytes, sendJson } from "./send.ts";
 import { sharedMemoryRoutes } from "./shared-memory.ts";
@@ -74,9 +75,10 @@ export async function answerInfer(x: Exchange, body: Buffer): Promise<void> {
   const [model, version] = [modelOf(x), x.params.version];
   const { plane } = x.parts;
   const request = inferRequestOf(x, body);
+  const ownHeaders = inferHeaders(x, model, version);
   const response = await plane.infer(model, version, request, x.call(request.parameters));
   const encoded = encodeInferResponse(response, request);
-  const headers: Record<string, string | number> = { "content-type": encoded.contentType };
+  const headers: Record<string, string | number> = { ...ownHeaders(), "content-type": encoded.contentType };
   if (encoded.headerLength !== undefined) headers[HEADER_LENGTH] = encoded.headerLength;
   return sendBytes(x, 200, encoded.body, headers);
 }

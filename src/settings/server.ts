@@ -167,6 +167,13 @@ export const serverSettingsSchema = z.strictObject({
   max_body_bytes: integer(1)
     .prefault(64 * MIB)
     .describe("Bytes of the largest HTTP request body."),
+  max_connections: integer(0)
+    .prefault(10_000)
+    .describe("HTTP connections at once; further ones are closed at once. 0 for no limit."),
+  header_timeout: duration()
+    .prefault("30s")
+    .describe('Wait for the headers of an HTTP request; "0" without end.'),
+  body_timeout: duration().prefault("5m").describe('Wait for the whole of an HTTP request; "0" without end.'),
   drain_timeout: duration()
     .prefault("30s")
     .describe('Wait for requests in flight at the end; "0" without end.'),

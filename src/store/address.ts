@@ -1,4 +1,5 @@
 import { isAbsolute, resolve } from "node:path";
+import { SettingsError } from "../settings/problems.ts";
 
 /** Where the records are. */
 export type Address =
@@ -12,13 +13,14 @@ const POSTGRES = /^postgres(ql)?(\+\w+)?:\/\//i;
  * A database's address, in the spellings of SQLAlchemy as well: `sqlite:path`, `sqlite+aiosqlite:///path`,
  * `postgresql+asyncpg://...`. After three slashes a SQLite path is relative, after four it is absolute.
  * @param folder where relative paths start.
- * @throws Error saying what is possible; the address itself, which may hold a password, is not in it.
+ * @throws SettingsError saying what is possible; the address itself, which may hold a password, is not in it.
  */
 export function databaseAddress(url: string, folder: string): Address {
   if (POSTGRES.test(url)) return { kind: "postgres", url: url.replace(POSTGRES, "postgres://") };
   const scheme = SQLITE.exec(url);
   if (scheme === null) {
-    throw new Error("the database must be sqlite:path or postgres://user:password@host/name");
+    const message = `must be sqlite:path or postgres://user:password@host/name, here and in DATABASE_URL`;
+    throw new SettingsError([{ file: "auth.database_url", key: "", message, severity: "error" }]);
   }
   const path = url.slice(scheme[0].length);
   if (path === "" || path === ":memory:") return { kind: "sqlite", path: ":memory:" };

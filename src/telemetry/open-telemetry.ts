@@ -41,6 +41,8 @@ export function startOpenTelemetry(variables: Readonly<Record<string, string>>, 
   const tracer = trace.getTracer(NAME);
   return {
     serve: (request) => serverSpan(tracer, request),
+    begin: (name, attributes) =>
+      new RecordedSpan(tracer, tracer.startSpan(name, { attributes }, ROOT_CONTEXT), ROOT_CONTEXT),
     async [Symbol.asyncDispose]() {
       const sent = sdk.shutdown().catch((error: unknown) => diagnostics.warn(String(error)));
       await within(FLUSH_MS, sent);

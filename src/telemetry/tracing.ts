@@ -7,7 +7,9 @@ export interface ServedRequest {
   readonly attributes: SpanAttributes;
 }
 
-/** Spans of requests, for a collector. Disposing it sends what is left. */
+/** Spans of requests and of loads, for a collector. Disposing it sends what is left. */
 export interface Tracing extends AsyncDisposable {
   serve(request: ServedRequest): TraceSpan;
+  /** Work that nobody asked for in a request: a trace of its own. */
+  begin(name: string, attributes: SpanAttributes): TraceSpan;
 }

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import type {
-  AdapterPlugin,
-  CapLLM,
-  ChatRequest,
-  Completion,
-  Host,
-  ModelSpec,
-  Part,
+import {
+  type AdapterPlugin,
+  type CapLLM,
+  type ChatRequest,
+  type Completion,
+  type Host,
+  type ModelSpec,
+  type Part,
+  withTokens,
 } from "../contracts/index.ts";
 import { collect, testCall, testHost } from "./call.ts";
 import {
@@ -157,11 +158,17 @@ function capabilityCases(fixture: AdapterFixture, open: Opened<CapLLM>): Contrac
     }),
     test("embeds each text as a vector of one length", async (llm) => {
       const texts = ["one", "two", "one"];
-      const vectors = await llm.embed?.(texts, testCall());
-      if (vectors === undefined) return;
+      const answer = await llm.embed?.(texts, testCall());
+      if (answer === undefined) return;
+      const { vectors, inputTokens } = withTokens(answer, texts);
       assert.equal(vectors.length, texts.length);
       assert.equal(new Set(vectors.map(({ length }) => length)).size, 1, "vectors of different lengths");
       assert.deepEqual(vectors[0], vectors[2], "the same text had different vectors");
+      assert.equal(inputTokens.length, texts.length, "the tokens of each text are counted");
+      assert.ok(
+        inputTokens.every((count) => count > 0 && Number.isInteger(count)),
+        "a text without tokens",
+      );
     }),
   ];
 }

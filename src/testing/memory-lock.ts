@@ -84,7 +84,7 @@ function fencedCase(open: Opened<MemoryStore>, expire: (session: Session) => Pro
 type CheckTwo = (one: MemoryStore, other: MemoryStore) => Promise<void>;
 
 /** A case with two openings of a store, as two replicas have; it passes where the store has no lock. */
-function caseWithTwo(open: Opened<MemoryStore>): (name: string, check: CheckTwo) => ContractCase {
+export function caseWithTwo(open: Opened<MemoryStore>): (name: string, check: CheckTwo) => ContractCase {
   return (name, check) => ({
     name,
     async run() {
@@ -96,11 +96,16 @@ function caseWithTwo(open: Opened<MemoryStore>): (name: string, check: CheckTwo)
   });
 }
 
-function lock(memory: MemoryStore, session: Session, call: Call = testCall()): Promise<AsyncDisposable> {
+export function lock(
+  memory: MemoryStore,
+  session: Session,
+  call: Call = testCall(),
+): Promise<AsyncDisposable> {
   return memory.lock!(session, call);
 }
 
-function watched<T>(work: Promise<T>): { readonly work: Promise<T>; readonly settled: boolean } {
+/** Whether some work has an end yet. */
+export function watched<T>(work: Promise<T>): { readonly work: Promise<T>; readonly settled: boolean } {
   const state = { work, settled: false };
   const settle = () => {
     state.settled = true;
@@ -109,10 +114,10 @@ function watched<T>(work: Promise<T>): { readonly work: Promise<T>; readonly set
   return state;
 }
 
-function newSession(): Session {
+export function newSession(): Session {
   return { owner: randomUUID(), id: randomUUID() };
 }
 
-function turn(id: string): Turn {
+export function turn(id: string): Turn {
   return { id, at: 0, messages: [{ role: "user", content: id }] };
 }

@@ -15,6 +15,7 @@ import {
   rejectsWithReason,
 } from "./checks.ts";
 import { lockCases } from "./memory-lock.ts";
+import { turnCases } from "./memory-turn.ts";
 
 export interface MemoryFixture {
   /** As in a memory's settings, without `store`. */
@@ -39,6 +40,7 @@ export function memoryContract<O>(plugin: MemoryPlugin<O>, fixture: MemoryFixtur
     ...nameCases(open),
     ...abortCases(open),
     ...lockCases(open, fixture.expireLock),
+    ...turnCases(open, fixture.expireLock),
     ...disposalCases(open),
   ];
 }

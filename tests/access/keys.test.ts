@@ -147,6 +147,24 @@ describe("keys and roles", () => {
     expect(role).toMatchObject({ name: "admin", admin: true, requestsPerMinute: 9 });
   });
 
+  it("take a key of their own as the administrator's, unless its role is none", async () => {
+    await using other = await openStore("sqlite::memory:", "/");
+    await other.migrate();
+    const seeded = new AccessRecords(other.database);
+    await seeded.setRole({ ...UNLIMITED, name: "boss", admin: true });
+    await seeded.setRole({ ...UNLIMITED, name: "user", admin: false });
+    const boss = await seeded.createKey("boss");
+    expect(await seeded.seedAdmin(boss.key)).toMatchObject({ id: boss.id, revokedAt: null });
+    expect(await seeded.keys()).toHaveLength(1);
+    const user = await seeded.createKey("user");
+    await expect(seeded.seedAdmin(user.key)).rejects.toThrow(/of role 'user', which is no administrator's/);
+    await seeded.seedAdmin(ADMIN);
+    expect(await seeded.seedAdmin(`another-${ADMIN}`)).toMatchObject({ id: "admin", revokedAt: null });
+    expect(await seeded.grantOf(ADMIN)).toBeUndefined();
+    await seeded.revoke("admin");
+    expect((await seeded.seedAdmin(ADMIN)).revokedAt).not.toBeNull();
+  });
+
   it("believe nobody by what was asked before", async () => {
     await using other = await openStore("sqlite::memory:", "/");
     await other.migrate();

@@ -35,6 +35,15 @@ describe("what a caller sees", () => {
     expect(index).toMatchObject([{ name: "echo" }]);
   });
 
+  it("are none without a key, though probes need none", async () => {
+    expect(await access.server.get("/v1/health")).toEqual({ status: 200, body: { status: "ok" } });
+    await using broken = await modelsForKeys();
+    await broken.write("secret-model", { name: "secret-model", implementation: "onnx" });
+    await using unready = await TestAccess.start(broken.root, `sqlite:${broken.path("unready.db")}`);
+    const probe = await unready.server.get("/v2/health/ready");
+    expect(probe).toEqual({ status: 503, body: { error: "The server is not ready" } });
+  });
+
   it("ends with its key, in the background as well", async () => {
     const { key, id } = await access.keyWith({});
     const body = { model: "slow", input: "word ".repeat(400), background: true };

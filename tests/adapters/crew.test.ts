@@ -200,7 +200,15 @@ describe("inputs", () => {
     const writer = new Scripted("yes");
     const tasks = [task("a", { description: 'Write {"a": {topic}} for {reader}' })];
     await run(jsonCrew({ tasks, inputs: { topic: "x", reader: "all" } }), writer, {
-      messages: [{ role: "user", content: [{ type: "text", text: "[dogs" }, { type: "image" }] }],
+      messages: [
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "[do" },
+            { type: "text", text: "gs" },
+          ],
+        },
+      ],
     });
     expect(writer.seen(0)).toContain('Write {"a": [dogs} for all');
   });
@@ -220,9 +228,14 @@ describe("inputs", () => {
     });
   });
 
-  it("have no room for tools", async () => {
-    const work = run(files(), new Scripted("yes"), { tools: [{}] });
-    await expect(work).rejects.toMatchObject({ code: "UNSUPPORTED", param: "tools" });
+  it.each([
+    ["tools", { tools: [{}] }],
+    ["response_format", { responseFormat: { type: "json_object" } }],
+    ["logprobs", { extra: { logprobs: true } }],
+    ["messages", { messages: [{ role: "user" as const, content: [{ type: "image_url" }] }] }],
+  ])("have no room for %s", async (param, request) => {
+    const work = run(files(), new Scripted("yes"), request);
+    await expect(work).rejects.toMatchObject({ code: "UNSUPPORTED", param });
   });
 });
 

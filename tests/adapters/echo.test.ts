@@ -33,6 +33,20 @@ describe.each([0, 1])("contract with a delay of %i ms", (delay_ms) => {
   for (const { name, run } of cases) it(name, run);
 });
 
+describe("what it cannot do", () => {
+  it.each([
+    ["tools", { tools: [{}] }],
+    ["response_format", { responseFormat: { type: "json_object" } }],
+    ["logprobs", { extra: { logprobs: true } }],
+    ["logit_bias", { extra: { logit_bias: { 50256: -100 } } }],
+  ])("is refused: %s", async (param, request) => {
+    const message = `'${param}' has no effect with the adapter 'echo', so it is refused: leave it out`;
+    await expect(answer({ ...ask("hi"), ...request })).rejects.toMatchObject({
+      ...{ code: "UNSUPPORTED", param, message },
+    });
+  });
+});
+
 describe("answer", () => {
   it("is the last user message, word by word", async () => {
     const messages = [

@@ -155,6 +155,7 @@ describe("what an application takes", () => {
     await refused(faulty({ n: 2 }), "INVALID_ARGUMENT", /'n' is 2/);
     await refused(faulty({ tools: [{}] }), "UNSUPPORTED", /its own tools/);
     await refused(faulty({ responseFormat: { type: "json_object" } }), "UNSUPPORTED", /response_format/);
+    await refused(faulty({ extra: { logprobs: true } }), "UNSUPPORTED", /'logprobs'.*'langchain'/);
     expect(textOf(await faulty({ n: 1, tools: [], responseFormat: { type: "text" } }))).toBe("1");
   });
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ggufFile } from "../../adapters/llama-cpp/artifact.ts";
 import llama from "../../adapters/llama-cpp/index.ts";
 import { importLibrary } from "../../adapters/llama-cpp/library.ts";
-import type { CapLLM, ModelSpec } from "../../src/contracts/index.ts";
+import { type CapLLM, type Embeddings, type ModelSpec, vectorsOf } from "../../src/contracts/index.ts";
 import { testCall, testHost } from "../../src/testing/index.ts";
 import { withMetadata } from "../support/gguf.ts";
 import { answer, ask, CASES, textOf, tinyChat } from "../support/tiny-chat.ts";
@@ -125,7 +125,7 @@ describe("a file that is made for embeddings", () => {
 
   it("gives a vector of length 1 for each text", async () => {
     await using llm = await embedder();
-    const [a, b, again] = await llm.embed!(["hello", "the V2 protocol", "hello"], testCall());
+    const [a, b, again] = vectorsOf(await llm.embed!(["hello", "the V2 protocol", "hello"], testCall()));
     expect(a).toHaveLength(128);
     expect(Math.hypot(...a!)).toBeCloseTo(1, 5);
     expect(again).toEqual(a);
@@ -133,9 +133,18 @@ describe("a file that is made for embeddings", () => {
     expect((await llm.tokenize!("What", testCall())).length).toBe(1);
   });
 
+  it("says how many tokens it read, those that it puts around a text included", async () => {
+    await using llm = await embedder();
+    const texts = ["hello", "the V2 protocol"];
+    const { inputTokens } = (await llm.embed!(texts, testCall())) as Embeddings;
+    const counts = await Promise.all(texts.map((text) => llm.tokenize!(text, testCall())));
+    for (const [place, count] of inputTokens.entries())
+      expect(count - counts[place]!.length).toBeOneOf([0, 1, 2]);
+  });
+
   it("leaves the length alone when told so", async () => {
     await using llm = await embedder({ normalize: false });
-    const [vector] = await llm.embed!(["hello"], testCall());
+    const [vector] = vectorsOf(await llm.embed!(["hello"], testCall()));
     expect(Math.hypot(...vector!)).toBeGreaterThan(1.01);
   });
 

@@ -116,6 +116,8 @@ describe("an answer from storage", () => {
       });
     await refused({ n: 3 }, /'n' is 3/);
     await refused({ tools: [{}] }, /its own tools/, "UNSUPPORTED");
+    await refused({ responseFormat: { type: "json_object" } }, /'response_format'/, "UNSUPPORTED");
+    await refused({ extra: { logprobs: true } }, /'logprobs'.*'llamaindex'/, "UNSUPPORTED");
     await refused({ messages: [{ role: "assistant", content: "hi" }] }, /last message must be the user's/);
     await refused({ messages: [] }, /last message must be the user's/);
   });

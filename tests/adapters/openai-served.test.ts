@@ -148,10 +148,12 @@ describe("a model of an upstream, over HTTP", () => {
     });
   });
 
-  it("answers with its fallback when the upstream cannot", () =>
+  it("answers with its fallback when the upstream cannot, and the fallback can do what is asked", () =>
     withUpstream(reply(503, {}), async (server) => {
-      const { body } = await server.post("/v1/chat/completions", ASK);
+      const { body } = await server.post("/v1/chat/completions", { ...ASK, logprobs: false });
       expect(body).toMatchObject({ choices: [{ message: { content: "Echo: hello" } }] });
+      const { status } = await server.post("/v1/chat/completions", ASK);
+      expect(status).toBe(502);
     }));
 
   it.each([false, true])("closes the upstream's connection when the client leaves (stream: %s)", (stream) =>

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import openai from "../../adapters/openai/index.ts";
 import { openaiOptions, timeoutFor } from "../../adapters/openai/options.ts";
+import { type Embeddings, vectorsOf } from "../../src/contracts/index.ts";
 import { adapterContract, testCall } from "../../src/testing/index.ts";
 import { hello, load, spec } from "../support/openai-adapter.ts";
 import { chat, OpenaiUpstream, reply, stalls } from "../support/openai-upstream.ts";
@@ -51,13 +52,22 @@ describe("embed", () => {
   it("gives the vectors in the order of the texts", async () => {
     await using upstream = await OpenaiUpstream.start();
     await using llm = await load({ base_url: upstream.origin, model: "vectors" });
-    const vectors = await llm.embed!(["a", "bcd"], testCall());
+    const answer = await llm.embed!(["a", "bcd"], testCall());
+    const vectors = vectorsOf(answer);
     expect(vectors.map((vector) => vector[0])).toEqual([1, 3]);
+    expect((answer as Embeddings).inputTokens).toEqual([3, 8]);
     expect(upstream.requests[0]).toMatchObject({
       url: "/v1/embeddings",
       body: { model: "vectors", input: ["a", "bcd"], encoding_format: "float" },
     });
     expect(await llm.embed!([], testCall())).toEqual([]);
+  });
+
+  it("leaves the tokens open where the upstream does not count", async () => {
+    const uncounted = reply(200, { data: [{ embedding: [1] }] });
+    await using upstream = await OpenaiUpstream.start(uncounted);
+    await using llm = await load({ base_url: upstream.origin });
+    expect(await llm.embed!(["a"], testCall())).toEqual([Float32Array.of(1)]);
   });
 
   it.each([

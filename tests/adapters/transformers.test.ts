@@ -6,7 +6,7 @@ import transformers from "../../adapters/transformers/index.ts";
 import { importLibrary } from "../../adapters/transformers/library.ts";
 import { Sampler } from "../../adapters/transformers/sampler.ts";
 import { TokenText } from "../../adapters/transformers/token-text.ts";
-import type { CapLLM, ModelSpec } from "../../src/contracts/index.ts";
+import { type CapLLM, type Embeddings, type ModelSpec, vectorsOf } from "../../src/contracts/index.ts";
 import { adapterContract, testCall, testHost } from "../../src/testing/index.ts";
 import { onnxModel } from "../support/onnx-model.ts";
 import { serve, TestRepository } from "../support/server.ts";
@@ -64,6 +64,13 @@ describe("a model that writes", () => {
     expect(parts.at(-1)).toEqual({ type: "finish", choice: 0, reason: reference.finish_reason, usage });
   });
 
+  it("runs on the processor where device auto finds nothing else", async () => {
+    const [reference] = CASES;
+    await using alone = await load(TINY, { device: "auto" });
+    const parts = await answer(alone, { messages: reference!.messages, sampling: { temperature: 0 } });
+    expect(textOf(parts)).toBe(reference!.text);
+  });
+
   it("answers several requests at once, each as if alone", async () => {
     const some = CASES.slice(0, 4);
     const answers = some.map(({ messages }) => answer(llm, { messages, sampling: {} }));
@@ -92,7 +99,9 @@ describe("a model that writes", () => {
   });
 
   it.each([
-    ["tools", { ...ask("Hi"), tools: [{}] }, /does not call tools/, "UNSUPPORTED"],
+    ["tools", { ...ask("Hi"), tools: [{}] }, /adapter 'transformers'/, "UNSUPPORTED"],
+    ["logprobs", { ...ask("Hi"), extra: { logprobs: true } }, /'logprobs'.*'transformers'/, "UNSUPPORTED"],
+    ["a bias", { ...ask("Hi"), extra: { logit_bias: { 5: 1 } } }, /'logit_bias'/, "UNSUPPORTED"],
     ["a format", { ...ask("Hi"), responseFormat: { type: "json_object" } }, /response_format/, "UNSUPPORTED"],
     [
       "an image",
@@ -198,11 +207,13 @@ describe("a model that embeds", () => {
     await using llm = await load(path, { normalize: false });
     const ids = await llm.tokenize!("load a model", testCall());
     const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-    const [vector] = await llm.embed!(["load a model"], testCall());
+    const answer = (await llm.embed!(["load a model"], testCall())) as Embeddings;
+    const [vector] = vectorsOf(answer);
+    expect(answer.inputTokens).toEqual([ids.length]);
     expect(vector![0]).toBeCloseTo(mean(ids), 3);
     expect(vector![1]! / mean(ids.map((id) => id * id))).toBeCloseTo(1, 5);
     await using unit = await load(path);
-    expect(Math.hypot(...(await unit.embed!(["a b"], testCall()))[0]!)).toBeCloseTo(1, 5);
+    expect(Math.hypot(...vectorsOf(await unit.embed!(["a b"], testCall()))[0]!)).toBeCloseTo(1, 5);
   });
 
   it("takes the first token's where the folder says so", async () => {
@@ -210,7 +221,7 @@ describe("a model that embeds", () => {
     await writeFile(join(path, "1_Pooling", "config.json"), `{"pooling_mode_cls_token": true}`);
     await using llm = await load(path, { normalize: false });
     const [first] = await llm.tokenize!("load a model", testCall());
-    expect((await llm.embed!(["load a model"], testCall()))[0]![0]).toBe(first);
+    expect(vectorsOf(await llm.embed!(["load a model"], testCall()))[0]![0]).toBe(first);
   });
 
   it("writes no text, and refuses what has no vector", async () => {

@@ -72,8 +72,9 @@ it("makes roles and keys, shows them, changes and revokes them", async () => {
   const { id, key } = JSON.parse(created.text) as { id: string; key: string };
   expect(key).toMatch(new RegExp(`^cap_${id}_`));
   expect((await capstan("keys", "create", "--role", "basic")).text).toMatch(
-    /^cap_\S+\n\nThis is key .* of role basic/,
+    /^cap_\S+\nThis is key .* of role basic/,
   );
+  expect(vi.mocked(console.log).mock.lastCall).toEqual([expect.stringMatching(/^cap_\S+$/)]);
   const list = (await capstan("keys", "list")).text;
   expect(list).toMatch(new RegExp(`${id} +me +basic +2.*T`));
   expect(list).not.toContain(key);
@@ -103,6 +104,7 @@ it.each([
   [["keys", "revoke", "nobody"], 1],
   [["roles", "set", "x", "--rpm", "-1"], 2],
   [["roles", "set", "x", "--rpm", "many"], 2],
+  [["usage", "--month", "13"], 2],
 ])("says what is wrong with %j", async (args, code) => {
   expect((await capstan(...args)).code).toBe(code);
 });

@@ -35,7 +35,10 @@ describe("capstan models", () => {
       /^NAME +VERSION +STATE +REVISION +DIGEST +AGE +NOTE\nm +1 +READY +[0-9a-f]{12} +[0-9a-f]{12} +\d+s$/,
     );
     printed.length = 0;
-    expect(await models("list", "--json")).toBe(0);
+    expect(await models("list", "ghost")).toBe(0);
+    expect(printed.join("\n")).toMatch(/^NAME +VERSION .*NOTE$/);
+    printed.length = 0;
+    expect(await models("list", "m", "--json")).toBe(0);
     expect(JSON.parse(printed[0]!)).toMatchObject([{ name: "m", version: "1", state: "READY" }]);
   });
 
@@ -54,11 +57,22 @@ describe("capstan models", () => {
     expect(await models("load", "m")).toBe(0);
   });
 
+  it("asks under the server's root_path", async () => {
+    await using own = await TestRepository.create();
+    await using prefixed = await serve(own.root, { root_path: "/api" });
+    expect(await run(["models", "list", "--url", `${prefixed.url}/api`])).toBe(0);
+    expect(await run(["models", "list", "--url", `${prefixed.url}/api/`])).toBe(0);
+    expect(await run(["models", "list", "--url", prefixed.url])).toBe(1);
+    expect(await run(["models", "events", "--url", `${prefixed.url}/api/`])).toBe(0);
+    expect(await run(["models", "events", "--url", prefixed.url])).toBe(1);
+  });
+
   it("says what went wrong", async () => {
     expect(await models("pin", "ghost")).toBe(1);
     expect(printed.at(-1)).toMatch(/Model 'ghost' is not in the repository/);
     expect(await run(["models", "list", "--url", "http://127.0.0.1:1"])).toBe(1);
     expect(printed.at(-1)).toMatch(/No server answers at/);
     expect(await run(["models", "rollback"])).toBe(2);
+    expect(await run(["models", "list", "--url", "localhost:8080"])).toBe(2);
   });
 });

@@ -39,6 +39,43 @@ describe("capstan start", () => {
     expect(server.lines.map(({ msg }) => msg)).toEqual(expect.arrayContaining(["stopping", "stopped"]));
   });
 
+  it("says ready at every level of the log but silent, the level spelt in any way", async () => {
+    await using repository = await TestRepository.create();
+    const args = ["start", repository.root, ...FREE_PORTS];
+    const server = capstan([...args, "--log-level", "WARNING"]);
+    const ready = await server.line("ready");
+    expect(ready.http).toMatch(/^127\.0\.0\.1:\d+$/);
+    server.child.kill("SIGTERM");
+    expect(await server.exit()).toBe(0);
+    expect(server.lines.map(({ msg }) => msg)).toEqual(["ready"]);
+    expect(await run([...args, "--log-level", "loud"])).toBe(2);
+  });
+
+  it("warns of a key of a model's settings that nobody knows", async () => {
+    await using repository = await TestRepository.create();
+    const parameters = { extra: { framework: "echo" } };
+    await repository.write("a", { name: "a", implementation: "llm", parameters, max_batch_sze: 4 });
+    const server = capstan(["start", repository.root, ...FREE_PORTS]);
+    await server.line("ready");
+    expect(server.lines.find(({ level }) => level === "warn")).toMatchObject({
+      ...{ model: "a", file: repository.path("a", "model-settings.json"), line: 1, key: "max_batch_sze" },
+      msg: 'unknown key; did you mean "max_batch_size"?',
+    });
+  });
+
+  it.each([
+    [{ REDIS_URL: "nonsense" }, /redis_url: must be redis:.*REDIS_URL/],
+    [
+      { DATABASE_URL: "mysql://u:pw@h/n", CAPSTAN_AUTH__ENABLED: "1" },
+      /database_url: must be (?!.*pw).*DATABASE_URL/,
+    ],
+  ])("ends with 2 for %j", async (env, message) => {
+    await using repository = await TestRepository.create();
+    const server = capstan(["start", repository.root, ...FREE_PORTS], env as Record<string, string>);
+    expect(await server.exit()).toBe(2);
+    expect(server.stderr).toMatch(message);
+  });
+
   it("answers what it accepted before it ends", async () => {
     const server = capstan(["start", SAMPLES, ...FREE_PORTS]);
     const { http } = await server.line("ready");

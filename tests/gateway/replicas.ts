@@ -124,6 +124,33 @@ export function testReplicas(start: () => Promise<TestRedis>): void {
       expect(answerOf([token!, ...events])).toBe("Echo: a b c d");
     });
 
+    it("cancel each other's work, resumable or not, and only that of who began it", async () => {
+      const cancel = async (id: string, headers = {}) => {
+        const { origin } = new URL(url(1, "scripted", ""));
+        return (await fetch(`${origin}/v2/cancel/${id}`, { method: "POST", headers })).status;
+      };
+      for (const [asked, resumable] of [
+        [query("forever"), true],
+        ["prompt=forever", false],
+      ] as const) {
+        const [before, id] = [script.aborted, `${kind}-cancelled-${resumable}`];
+        const mine = { authorization: "Bearer mine" };
+        using first = new EventReader(url(0, "scripted", asked), {
+          headers: { "x-request-id": id, ...mine },
+        });
+        await first.atLeast(1);
+        expect(await cancel("never-was")).toBe(404);
+        if (kind === "gateway") expect(await cancel(id, { authorization: "Bearer other" })).toBe(404);
+        expect(await cancel(id, mine)).toBe(200);
+        await eventually(() => script.aborted === before + 1);
+        expect((await first.ended()).events.at(-1)).toMatchObject({
+          event: "failure",
+          data: expect.stringContaining("CANCELLED"),
+        });
+        expect(await cancel(id, mine)).toBe(404);
+      }
+    });
+
     it("do not begin a stream twice under one id", async () => {
       const headers = { "x-request-id": `${kind}-twice` };
       using first = new EventReader(url(0, "slow", query(WORDS)), { headers });

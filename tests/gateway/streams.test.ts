@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { RunningCalls } from "../../src/host/running.ts";
 import { fingerprint, readCredential, seal, unseal } from "../../src/host/streams/credential.ts";
 import type { StreamEvent } from "../../src/host/streams/event.ts";
 import { BrowserStreams } from "../../src/host/streams/index.ts";
@@ -128,9 +129,9 @@ describe("a credential", () => {
 describe("a url of Redis", () => {
   it.each(["127.0.0.1:6379", "http://redis.test", "nonsense"])("is refused: %s", async (url) => {
     const settings = { redis_url: url, resume_grace: 1, drain_timeout: 1 };
-    await expect(BrowserStreams.open(settings, testCall().log)).rejects.toMatchObject({
-      code: "INVALID_ARGUMENT",
-      message: expect.stringContaining("redis://host:port"),
+    await expect(BrowserStreams.open(settings, testCall().log, new RunningCalls())).rejects.toMatchObject({
+      name: "SettingsError",
+      message: expect.stringMatching(/^redis_url: must be redis:\/\/host:port/),
     });
   });
 });

@@ -230,7 +230,8 @@ describe("embeddings", () => {
     const llm = {
       async embed(texts: readonly string[]) {
         asked.push(texts);
-        return texts.map((text) => Float32Array.of(text.length));
+        const vectors = texts.map((text) => Float32Array.of(text.length));
+        return { vectors, inputTokens: texts.map((text) => text.length * 10) };
       },
     } as unknown as CapLLM;
     const model = { name: "m", version: "1", extra: {}, maxBatchSize: 8 };
@@ -239,7 +240,10 @@ describe("embeddings", () => {
       layered.embed!(["a", "bb"], testCall()),
       layered.embed!(["ccc"], testCall()),
     ]);
-    expect([one, two]).toEqual([[Float32Array.of(1), Float32Array.of(2)], [Float32Array.of(3)]]);
+    expect([one, two]).toEqual([
+      { vectors: [Float32Array.of(1), Float32Array.of(2)], inputTokens: [10, 20] },
+      { vectors: [Float32Array.of(3)], inputTokens: [30] },
+    ]);
     expect(asked).toEqual([["a", "bb", "ccc"]]);
     expect(batchedEmbeddings(llm, { ...model, maxBatchSize: 0 })).toBe(llm);
   });

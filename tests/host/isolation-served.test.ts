@@ -118,7 +118,7 @@ describe("an adapter", () => {
           },
           tokenize: async () => [threadId],
           predictText: async () => ({ choices: [], usage: { inputTokens: threadId, outputTokens: 0 } }),
-          embed: async (texts) => texts.map(() => Float32Array.of(1)),
+          embed: async (texts) => ({ vectors: [new Float32Array([1, 2]).subarray(0, 1)], inputTokens: [3] }),
           passthrough: async (route) => new Response(route, { status: 201 }),
           async [Symbol.asyncDispose]() {},
         }),
@@ -128,7 +128,9 @@ describe("an adapter", () => {
       await using llm = await loadAdapter("./a.ts", spec(files.root), {}, options);
       const request = { prompt: "p", sampling: {} };
       expect((await llm.predictText!(request, testCall())).choices).toEqual([]);
-      expect(await llm.embed!(["a"], testCall())).toEqual([Float32Array.of(1)]);
+      expect(await llm.embed!(["a"], testCall())).toEqual({
+        ...{ vectors: [Float32Array.of(1)], inputTokens: [3] },
+      });
       const response = await llm.passthrough!("/v1/images", {}, testCall());
       expect([response.status, await response.text()]).toEqual([201, "/v1/images"]);
       return (await llm.tokenize!("x", testCall()))[0];

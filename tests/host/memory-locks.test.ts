@@ -3,7 +3,7 @@ import { keysOf } from "../../memory/redis/keys.ts";
 import type { Session, Turn } from "../../src/contracts/index.ts";
 import { SessionLocks } from "../../src/host/memory/session-locks.ts";
 import { SharedStore } from "../../src/host/memory/shared-store.ts";
-import { collect, testCall } from "../../src/testing/index.ts";
+import { testCall } from "../../src/testing/index.ts";
 import { ScriptServer } from "../memory/redis-server.ts";
 import { eventually } from "../support/eventually.ts";
 import { Files } from "../support/files.ts";
@@ -32,10 +32,9 @@ function replica(url: string | null): SharedStore {
 
 async function say(store: SharedStore, id: string): Promise<string[]> {
   const call = testCall();
-  await using begun = await store.begin(session, call);
-  const before = await collect(begun.store.read(session, {}, call));
-  await begun.confirm(call);
-  await begun.store.append(session, [turn(id)], call);
+  await using begun = await store.begin(session, undefined, call);
+  const before = await begun.read(undefined, call);
+  await begun.end([turn(id)], call);
   return before.map((each) => each.id);
 }
 
@@ -50,10 +49,10 @@ describe("a store that replicas share and that has no lock", () => {
       answered = true;
     });
     const impatient = testCall({ signal: AbortSignal.timeout(100) });
-    await expect(other.begin({ ...session }, impatient)).rejects.toThrow(/timeout/);
-    await expect(one.begin({ ...session }, testCall({ signal: AbortSignal.timeout(100) }))).rejects.toThrow(
-      /timeout/,
-    );
+    await expect(other.begin({ ...session }, undefined, impatient)).rejects.toThrow(/timeout/);
+    await expect(
+      one.begin({ ...session }, undefined, testCall({ signal: AbortSignal.timeout(100) })),
+    ).rejects.toThrow(/timeout/);
     expect(answered).toBe(false);
     resolve();
     expect(await next).toEqual(["1"]);
@@ -62,10 +61,10 @@ describe("a store that replicas share and that has no lock", () => {
 
   it("is not written by a replica that stood still for too long", async () => {
     const [late, other] = [replica(redis.url), replica(redis.url)];
-    await using begun = await late.begin(session, testCall());
+    await using begun = await late.begin(session, undefined, testCall());
     redis.expire(keysOf("capstan:turn:", session).lock);
-    await using _ = await other.begin(session, testCall());
-    await expect(begun.confirm(testCall())).rejects.toMatchObject({ code: "NOT_READY" });
+    await using _ = await other.begin(session, undefined, testCall());
+    await expect(begun.end([turn("late")], testCall())).rejects.toMatchObject({ code: "NOT_READY" });
   });
 
   it("has turns of one replica only where there is no Redis", async () => {
@@ -87,7 +86,7 @@ describe("a store that replicas share and that has no lock", () => {
     await say(one, "1");
     await one[Symbol.asyncDispose]();
     await locks[Symbol.asyncDispose]();
-    await using _ = await replica(redis.url).begin(session, testCall());
+    await using _ = await replica(redis.url).begin(session, undefined, testCall());
     expect(table().rows).toEqual([]);
   });
 });

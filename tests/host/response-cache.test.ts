@@ -80,6 +80,40 @@ describe("kept answers", () => {
     const { hit } = await cache.answer(1, request(1), testCall(), async () => ({ outputs: [] }));
     expect(hit).toBe(false);
   });
+
+  it("do not come of a run that all have left and that has not stopped yet", async () => {
+    const cache = new ResponseCache(1e6);
+    const leaving = new AbortController();
+    const { promise: stopping, reject: stop } = Promise.withResolvers<InferResponse>();
+    const left = cache.answer(1, request(1), testCall({ signal: leaving.signal }), () => stopping);
+    leaving.abort(new Error("left"));
+    await expect(left).rejects.toThrow("left");
+    const { promise: answering, resolve } = Promise.withResolvers<InferResponse>();
+    const next = cache.answer(1, request(1), testCall(), () => answering);
+    stop(new Error("stopped"));
+    await Promise.resolve();
+    const joining = cache.answer(1, request(1), testCall(), () => Promise.reject(new Error("a third run")));
+    resolve({ outputs: [] });
+    expect(await next).toMatchObject({ hit: false });
+    expect(await joining).toMatchObject({ hit: true });
+  });
+
+  it("do not end with the deadline of the first who asked", async () => {
+    const cache = new ResponseCache(1e6);
+    const deadlines: unknown[] = [];
+    await cache.answer(1, request(1), { ...testCall(), deadline: Date.now() + 1000 }, async (call) => {
+      deadlines.push(call.deadline);
+      return { outputs: [] };
+    });
+    expect(deadlines).toEqual([undefined]);
+  });
+
+  it("differ for parameters of another type", async () => {
+    const { ask } = counted();
+    const withParameter = (k: string | number | boolean) => ({ ...request(1), parameters: { k } });
+    for (const k of [1, "1", true, "true"]) expect(await ask(withParameter(k))).toMatchObject({ hit: false });
+    expect(await ask(withParameter("1"))).toMatchObject({ hit: true });
+  });
 });
 
 interface Stats {

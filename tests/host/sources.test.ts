@@ -151,6 +151,7 @@ describe("a registry that is down", () => {
     registry.aliases.champion = "2";
     await server.post("/v2/repository/notify", { model: "m" });
     await serves(2);
+    await eventually(async () => (await details()).length === 1);
     expect((await details())[0]!.reason).toBe("");
   });
 
@@ -244,6 +245,15 @@ describe("a person's decision", () => {
     expect(await version()).toBe(1);
     registry.aliases.champion = "3";
     await serves(3);
+  });
+
+  it("waits for a registry that has not answered yet", async () => {
+    registry.isDown = true;
+    await start({}, { readiness: "settled" });
+    expect(await post("/v2/models/m/rollback")).toEqual({
+      status: 503,
+      body: { error: expect.stringMatching(/^Model 'm' is not ready: .* answer/) },
+    });
   });
 
   it("to roll back leads further back each time, and never to a version that was left so", async () => {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { RunningCalls } from "../../src/http/running.ts";
+import { RunningCalls } from "../../src/host/running.ts";
 import { eventually } from "../support/eventually.ts";
 import { dataOf, eventsOf, type LlmServer, script, serveLlms } from "../support/scripted-llm.ts";
 import type { TestServer } from "../support/server.ts";
@@ -59,6 +59,26 @@ describe("generate", () => {
       session: "s",
       extra: { guided: "x" },
     });
+  });
+
+  it("takes the names of /v1/generate", async () => {
+    const asked = { prompt: "a b c", max_new_tokens: 2 };
+    const { body } = await server.post(echo("generate"), asked);
+    expect(body).toMatchObject({ text_output: "Echo: a" });
+    expect(eventsOf(await textOf(echo("stream"), asked)).map(({ event }) => event)).toEqual([
+      ...["token", "token", "done"],
+    ]);
+  });
+
+  it("says of every answer of a language model which version, from which cache, and at what overhead", async () => {
+    const asked = tensor("text_input", "hi");
+    for (const route of ["infer", "generate", "infer_stream", "generate_stream", "stream"]) {
+      const { headers } = await send(echo(route), asked);
+      expect([route, headers.get("x-capstan-model-version"), headers.get("x-capstan-cache")]).toEqual([
+        ...[route, "7", "bypass"],
+      ]);
+      expect(Number(headers.get("x-capstan-overhead-ms"))).toBeGreaterThan(0);
+    }
   });
 
   it("takes an inference request", async () => {
@@ -280,8 +300,8 @@ describe("cancelling", () => {
     const running = new RunningCalls();
     const reasons: string[] = [];
     running.add({ requestId: "a", owner: "192.0.2.1", cancel: (reason) => reasons.push(reason) });
-    expect(running.cancel("a", "192.0.2.2")).toBe(false);
-    expect(running.cancel("a", "192.0.2.1")).toBe(true);
+    expect(await running.cancel("a", "192.0.2.2")).toBe(false);
+    expect(await running.cancel("a", "192.0.2.1")).toBe(true);
     expect(reasons).toHaveLength(1);
     expect(await server.post("/v2/cancel/whole")).toMatchObject({
       status: 404,

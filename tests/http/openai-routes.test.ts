@@ -83,7 +83,7 @@ describe("embeddings", () => {
         { object: "embedding", index: 1, embedding: [0, expect.closeTo(0.1, 7), expect.closeTo(-1e-9, 16)] },
       ],
       model: "scripted",
-      usage: { prompt_tokens: 0, total_tokens: 0 },
+      usage: { prompt_tokens: 1, total_tokens: 1 },
     });
     const packed = (await ask({ input: "abc", encoding_format: "base64" })).body as {
       data: [{ embedding: string }];
@@ -104,6 +104,9 @@ describe("embeddings", () => {
       const embed = (more: object) => other.post("/v1/embeddings", { model: "embedder", ...more });
       expect(await embed({ input: "a", dimensions: 256, input_type: "query" })).toMatchObject({
         status: 200,
+      });
+      expect(await embed({ input: ["How do I load a model?", "Hello"] })).toMatchObject({
+        body: { usage: { prompt_tokens: 7, total_tokens: 7 } },
       });
       expect(await embed({ input: "a", dimensions: 2 })).toMatchObject({
         status: 400,

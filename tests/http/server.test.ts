@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { request as secureRequest } from "node:https";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { exchangeRaw } from "../support/raw.ts";
 import { IRIS_ROW, SAMPLES, serve } from "../support/server.ts";
 
 const certificate = (name: string) =>
@@ -44,6 +45,20 @@ describe("CORS", () => {
     const answer = await server.request("/v2", { headers: { origin: "https://app.example" } });
     expect(answer.headers.get("access-control-allow-origin")).toBeNull();
   });
+});
+
+it("gives every answer an id, also those that no route gives", async () => {
+  await using server = await serve(SAMPLES, { cors_settings: { allow_origins: ["https://app.example"] } });
+  const asked = await server.request("/v2", preflight("https://app.example"));
+  expect([asked.status, asked.headers.get("x-request-id")]).toEqual([204, expect.stringMatching(/^\S{36}$/)]);
+  for (const request of [
+    "GET /v2 HTTP/1.1\r\nhost: a\r\nno header\r\n\r\n",
+    "GET /v2 HTTP/1.1\r\nhost: a b c\r\n\r\n",
+    `GET /v2 HTTP/1.1\r\nhost: a\r\nx-big: ${"a".repeat(40_000)}\r\n\r\n`,
+  ]) {
+    const answer = await exchangeRaw(server.running.http.port, request);
+    expect(answer).toMatch(/^HTTP\/1\.1 4\d\d .*\r\nx-request-id: \S{36}\r\n/s);
+  }
 });
 
 describe("TLS", () => {

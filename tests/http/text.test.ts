@@ -39,6 +39,34 @@ describe("/v1/generate", () => {
     });
   });
 
+  it("takes the limit by OpenAI's name, too", async () => {
+    const { body } = await server.post("/v1/generate", { prompt: "a b", max_tokens: 2 });
+    expect(body).toMatchObject({ output: "Echo: a", finish_reason: "length" });
+  });
+
+  it("refuses what its model cannot do, and what has no place in its answer", async () => {
+    const refused = (field: object) => server.post("/v1/generate", { model: "echo", prompt: "a", ...field });
+    expect(await refused({ logprobs: 1 })).toMatchObject({
+      status: 501,
+      body: {
+        error: {
+          ...{ type: "invalid_request_error", code: "unsupported", param: "logprobs" },
+          message: expect.stringContaining("'logprobs' has no effect with the adapter 'echo'"),
+        },
+      },
+    });
+    const format = { response_format: { type: "json_object" } };
+    expect(await refused(format)).toMatchObject({
+      status: 501,
+      body: { error: { param: "response_format" } },
+    });
+    expect(await refused({ tools: [{}] })).toMatchObject({
+      status: 400,
+      body: { error: { param: "tools" } },
+    });
+    expect((await refused({ tools: [], logprobs: null, user: "me" })).status).toBe(200);
+  });
+
   it("counts the prompt where the length is that of both", async () => {
     const { body } = await server.post("/v1/generate", { prompt: "a b", max_length: 4 });
     expect(body).toMatchObject({ output: "Echo: a", finish_reason: "length", usage: USAGE });

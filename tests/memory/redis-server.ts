@@ -3,7 +3,7 @@ import { once } from "node:events";
 import net, { type AddressInfo, type Socket } from "node:net";
 import { SCRIPTS, type ScriptName } from "../../memory/redis/scripts.ts";
 
-type Answer = number | string | string[];
+type Answer = number | string | readonly Answer[];
 
 /**
  * A server that does in this process what the store's scripts do in Redis, for tests that must run without one. Those
@@ -18,6 +18,8 @@ export class ScriptServer implements AsyncDisposable {
   readonly #names = new Map(
     Object.entries(SCRIPTS).map(([name, lua]) => [sha1(lua), name as ScriptName] as const),
   );
+  /** Names of the scripts that were run. */
+  readonly ran: ScriptName[] = [];
   /** Commands stay without an answer. */
   silent = false;
 
@@ -62,11 +64,21 @@ export class ScriptServer implements AsyncDisposable {
     const [script = "", count, ...values] = rest;
     const name = this.#names.get(/sha$/i.test(command) ? script : sha1(script));
     if (name === undefined) return "-NOSCRIPT No matching script\r\n";
+    this.ran.push(name);
     return encode(this.#scripts[name](values.slice(0, Number(count)), values.slice(Number(count))));
   }
 
   /** What each script does, without times to live. */
-  readonly #scripts: Record<ScriptName, (keys: string[], values: string[]) => Answer> = {
+  readonly #scripts: Record<ScriptName, (keys: readonly string[], values: readonly string[]) => Answer> = {
+    beginTurn: ([lock, fence, ...session], [, , id, ttl, last]) => {
+      const token = this.#scripts.acquireLock([lock!, fence!], []);
+      return [token, token === 0 ? [] : this.#scripts.readTurns(session, [id!, ttl!, last!])];
+    },
+    endTurn: (keys, values) => {
+      const done = this.#scripts.appendTurns(keys, values);
+      if (done === 1) this.#scripts.releaseLock([keys[4]!], [values[2]!]);
+      return done;
+    },
     appendTurns: ([turns, , sessions, fence], [id, , token, ...written]) => {
       if (Number(token) > 0 && (this.#numbers.get(fence!) ?? 0) > Number(token)) return 0;
       const kept = this.#turns.get(turns!) ?? new Map<string, string>();

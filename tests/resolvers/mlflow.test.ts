@@ -123,6 +123,20 @@ describe("who asks", () => {
     for (const { headers } of registry.server.requests) expect(headers.authorization).toBe("Bearer secret");
   });
 
+  it("may have its name and password in the address, as in MLflow's own client", async () => {
+    const address = new URL(registry.registry);
+    Object.assign(address, { username: "ann", password: "p@ss" });
+    expect(await locateWith(mlflow, "models:/iris/1", { registry: address.href })).toMatchObject({
+      version: "1",
+    });
+    const basic = `Basic ${Buffer.from("ann:p@ss").toString("base64")}`;
+    expect(registry.server.requests.at(-1)!.headers.authorization).toBe(basic);
+    registry.overrides.set(`${API}/model-versions/get`, status(200, {}, "<html>"));
+    const strange = await locateWith(mlflow, "models:/iris/1", { registry: address.href }).catch(String);
+    expect(strange).toMatch(/answered 200 and no JSON/);
+    expect(strange).not.toMatch(/p(@|%40)ss/);
+  });
+
   it("says what to check", async () => {
     const denied = { error_code: "PERMISSION_DENIED", message: "no" };
     registry.overrides.set(`${API}/model-versions/get`, json(denied, 403));
@@ -139,6 +153,9 @@ describe("who asks", () => {
     await expect(missing).rejects.toThrow(
       "source.registry, such as http://mlflow:5000; the environment has 'sqlite:",
     );
+    vi.stubEnv("MLFLOW_TRACKING_URI", "postgresql://ann:p4ss@host/mlflow");
+    const database = locateWith(mlflow, "models:/iris/1", {});
+    await expect(database).rejects.toThrow("the environment has 'postgresql://host/mlflow'");
     vi.unstubAllEnvs();
   });
 

@@ -313,6 +313,10 @@ describe("who asks", () => {
   it.each([
     [{}, "address of the Unity Catalog is missing"],
     [{ registry: "ftp://host" }, "is not an address"],
+    [
+      { registry: "https://ann:p4ss@host" },
+      "https://host holds a user or a password: put them into parameters.extra.source as token",
+    ],
   ])("refuses %j", async (options, message) => {
     vi.stubEnv("DATABRICKS_HOST", undefined);
     await expect(locateWith(unityCatalog, `${IRIS}/1`, options)).rejects.toThrow(message);

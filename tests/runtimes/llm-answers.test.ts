@@ -4,6 +4,7 @@ import {
   type CapLLM,
   type ChatRequest,
   type Completion,
+  type Embeddings,
   foldParts,
   type Part,
 } from "../../src/contracts/index.ts";
@@ -257,14 +258,28 @@ describe("capabilities", () => {
 
   it.each([true, false])("work when lazy is %s", async (lazy) => {
     await using runtime = await open(scripted([], able), { lazy });
-    expect(await runtime.llm.embed!(["a", "b"], testCall())).toEqual([
-      Float32Array.of(1),
-      Float32Array.of(1),
-    ]);
+    expect(await runtime.llm.embed!(["a", "b"], testCall())).toEqual({
+      vectors: [Float32Array.of(1), Float32Array.of(1)],
+      inputTokens: [2, 2],
+    });
     expect(await runtime.llm.tokenize!("a", testCall())).toEqual([1, 2]);
     const response = await runtime.llm.passthrough!("images", { n: 1 }, testCall());
     expect(response.status).toBe(201);
     expect(await response.json()).toEqual({ route: "images", body: { n: 1 } });
+  });
+
+  it("count the tokens of embeddings as the adapter does, else as its tokenizer does, else by length", async () => {
+    const tokensOf = async (members: Partial<CapLLM>) => {
+      await using runtime = await open(scripted([], members));
+      const answer = (await runtime.llm.embed!(["a", "four or five"], testCall())) as Embeddings;
+      return answer.inputTokens;
+    };
+    const vectors = [Float32Array.of(1), Float32Array.of(1)];
+    expect(await tokensOf({ ...able, embed: async () => ({ vectors, inputTokens: [7, 8] }) })).toEqual([
+      7, 8,
+    ]);
+    expect(await tokensOf(able)).toEqual([2, 2]);
+    expect(await tokensOf({ embed: async () => vectors })).toEqual([1, 3]);
   });
 
   it("that a lazy model turns out to lack are UNSUPPORTED", async () => {

@@ -30,6 +30,14 @@ describe("the model of a gateway's variables", () => {
     });
   });
 
+  it("is named by DEFAULT_MODEL where MODEL_NAME is not given", () => {
+    const env = { VLLM_URL: "http://127.0.0.1:1", DEFAULT_MODEL: "org/small" };
+    expect(gatewayModel(env, cwd)).toMatchObject({
+      name: "small",
+      parameters: { extra: { model: "org/small" } },
+    });
+  });
+
   it("is a file, or a folder", () => {
     const gguf = { name: "tiny", parameters: { extra: { framework: "llama-cpp", device: "metal" } } };
     expect(gatewayModel({ LLAMA_MODEL_PATH: "tiny.gguf", DEVICE: "MPS" }, cwd)).toMatchObject(gguf);
@@ -44,7 +52,12 @@ describe("the model of a gateway's variables", () => {
   });
 
   it.each([
-    [{ VLLM_URL: "http://127.0.0.1:1" }, /VLLM_URL.*needs MODEL_NAME/],
+    [{ VLLM_URL: "http://127.0.0.1:1" }, /VLLM_URL.*needs MODEL_NAME or DEFAULT_MODEL/],
+    [{ VLLM_URL: "gpu:8000", MODEL_NAME: "m" }, /VLLM_URL.*'gpu:8000'.*http:\/\/gpu:8000/],
+    [{ VLLM_URL: "http://h", MODEL_NAME: "m", TIMEOUT_MS: "soon" }, /TIMEOUT_MS.*whole number.*'soon'/],
+    [{ VLLM_URL: "http://h", MODEL_NAME: "m", MAX_LENGTH: "-1" }, /MAX_LENGTH.*whole number.*'-1'/],
+    [{ LLAMA_MODEL_PATH: "tiny.gguf", DEVICE: "tpu" }, /DEVICE.*cpu, cuda, metal.*'tpu'/],
+    [{ MODEL_NAME: "onnx-folder", DEVICE: "vulkan" }, /DEVICE.*cpu, cuda or auto.*'vulkan'/],
     [{ LLAMA_MODEL_PATH: "gone.gguf" }, /LLAMA_MODEL_PATH.*there is no .*gone.gguf; nothing is downloaded/],
     [{ MODEL_NAME: "./gone" }, /MODEL_NAME.*there is no/],
     [{ LLAMA_MODEL_PATH: "tiny.gguf", TEMPERATURE: "hot" }, /TEMPERATURE.*must be a number, and is 'hot'/],

@@ -1,8 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+
+/** Not the user's own: what somebody unloaded there would be missing here. */
+const CACHE = join(tmpdir(), `capstan-cache-${process.pid}`);
 
 export interface Line {
   readonly msg: string;
@@ -17,7 +22,8 @@ export class Capstan {
   stderr = "";
 
   constructor(args: readonly string[], env: Record<string, string> = {}) {
-    this.child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env } });
+    const own = { CAPSTAN_CACHE_DIR: CACHE, ...env };
+    this.child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...own } });
     this.child.stderr!.on("data", (chunk) => {
       this.stderr += chunk;
     });

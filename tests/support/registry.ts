@@ -21,6 +21,10 @@ export class TestRegistry implements AsyncDisposable {
   readonly contents: Record<string, Uint8Array | Files> = {};
   /** Statuses by version, instead of its file. */
   readonly faults: Record<string, number> = {};
+  /** Versions that were never registered. */
+  readonly unknown = new Set<string>();
+  /** Holds up the file of a version until it resolves. */
+  readonly held: Record<string, Promise<void>> = {};
   /** Answers everything with a 500. */
   isDown = false;
   /** Of every request, in milliseconds. */
@@ -72,6 +76,7 @@ export class TestRegistry implements AsyncDisposable {
     this.asked.push(`${request.method} ${request.url}`);
     if (this.delay > 0) await new Promise((resolve) => setTimeout(resolve, this.delay));
     const url = new URL(request.url!, "http://host");
+    await this.held[/artifacts\/(\d+)\//.exec(url.pathname)?.[1] ?? ""];
     const [status, body] = this.isDown
       ? [500, { error_code: "INTERNAL_ERROR", message: "down" }]
       : this.#find(url);
@@ -109,6 +114,14 @@ export class TestRegistry implements AsyncDisposable {
       const missing = { error_code: "INVALID_PARAMETER_VALUE", message: "no such alias" };
       return version === undefined ? [400, missing] : [200, { model_version: described(version) }];
     }
+    if (path === "model-versions/get" && this.unknown.has(query.get("version")!))
+      return [
+        404,
+        {
+          error_code: "RESOURCE_DOES_NOT_EXIST",
+          message: `Model Version (name=m, version=${query.get("version")}) not found`,
+        },
+      ];
     if (path === "model-versions/get") return [200, { model_version: described(query.get("version")!) }];
     if (path === "model-versions/get-download-uri")
       return [200, { artifact_uri: `mlflow-artifacts:/${query.get("version")}` }];

@@ -52,6 +52,12 @@ const scripts = {
     yield text("42");
     yield finish();
   },
+  async *works() {
+    yield { type: "step", choice: 0, name: "tool", detail: { city: "Rome" } };
+    yield { type: "step", choice: 0, name: "rest" };
+    yield text("Sunny");
+    yield finish();
+  },
   async *logprobs() { yield text("a", { logprobs: lp("a") }); yield text("b", { logprobs: lp("b") }); yield finish(); },
   async *refuse() { throw new CapstanError("RATE_LIMITED", "Come back later", { retryAfterMs: 1500 }); },
   async *burst() { throw new Error("a secret of the model's code"); },

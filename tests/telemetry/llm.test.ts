@@ -85,6 +85,8 @@ it("counts embeddings, routes of upstreams and V2 inference of a language model"
     });
   });
   expect(more("llm_gateway_requests_total", { status: "success" })).toBe(3);
+  const read = { gen_ai_operation_name: "embeddings", gen_ai_token_type: "input" };
+  expect(more("gen_ai_client_token_usage_sum", read)).toBe(2);
   for (const operation of ["embeddings", "passthrough", "generate_content"]) {
     const of = { gen_ai_operation_name: operation };
     expect(more("gen_ai_server_request_duration_seconds_count", of), operation).toBe(1);

@@ -40,6 +40,10 @@ beforeAll(async () => {
   const openai = { framework: "openai", base_url: upstream.origin, model: "served-name", max_retries: 0 };
   await repository.write("gpt", llm("gpt", { ...openai, admission: { max_concurrency: 1, max_queue: 4 } }));
   await repository.write("apart", llm("apart", { ...openai, isolation: "thread" }));
+  await repository.write(
+    "safe-apart",
+    llm("safe-apart", { ...openai, fallbacks: ["echo"], isolation: "thread" }),
+  );
   await repository.write("safe", llm("safe", { ...openai, fallbacks: ["echo"] }));
   await repository.write("echo", llm("echo", { framework: "echo" }));
   const remote = (name: string, uri: string) => {
@@ -167,6 +171,17 @@ describe("a model inside another one's answer", () => {
     const inner = spans.filter(({ parentSpanId }) => parentSpanId === outer.spanId);
     expect(namesOf(inner).toSorted()).toEqual(["client POST", "internal chat echo"]);
     expect(outer.failed).toBe(false);
+  });
+
+  it("has one as well where the other runs on a thread of its own", async () => {
+    upstream.answer = reply(503, { error: { message: "busy" } });
+    const { traceId, spanId, headers } = clientTrace();
+    const asked = await ask("/v1/chat/completions", { ...question, model: "safe-apart" }, headers);
+    expect(asked.status).toBe(200);
+    const spans = await collector.trace(traceId, 3);
+    const outer = chainOf(spans, spanId)[1]!;
+    const inner = spans.filter(({ parentSpanId }) => parentSpanId === outer.spanId);
+    expect(namesOf(inner)).toEqual(["internal chat echo"]);
   });
 
   it("passes the trace on from a thread of its own", async () => {

@@ -4,6 +4,7 @@ import { batchedEmbeddings } from "../../host/batching/embeddings.ts";
 import { ArtifactCache } from "../../host/cache/artifact-cache.ts";
 import { ModelDataPlane } from "../../host/data-plane.ts";
 import { isolationCounts } from "../../host/isolation/counts.ts";
+import type { Journal } from "../../host/journal.ts";
 import { Loader } from "../../host/loader.ts";
 import { Memories } from "../../host/memory/memories.ts";
 import { metered } from "../../host/metering.ts";
@@ -25,6 +26,7 @@ import type { Environment } from "../../settings/interpolate.ts";
 import type { ServerSettings } from "../../settings/server.ts";
 import type { Store } from "../../store/database.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Tracing } from "../../telemetry/tracing.ts";
 import type { Records } from "./kept-records.ts";
 
 const MIB = 1024 * 1024;
@@ -63,6 +65,12 @@ export async function decisionsOf(
   return table;
 }
 
+interface HostRecords extends Pick<Records, "completions"> {
+  readonly desired: DesiredState;
+  readonly journal: Journal;
+  readonly tracing: Tracing | undefined;
+}
+
 /** The models, and the plane that serves them. */
 export function createHost(
   settings: ServerSettings,
@@ -70,7 +78,7 @@ export function createHost(
   log: Logger,
   metrics: Metrics,
   stopping: AbortSignal,
-  { completions, desired }: Pick<Records, "completions"> & { readonly desired: DesiredState },
+  { completions, desired, journal, tracing }: HostRecords,
 ) {
   const registry = new ModelRegistry((name, version) => reconciler.absence(name, version));
   const memories = new Memories({
@@ -110,6 +118,8 @@ export function createHost(
     told: metrics.reloads,
     sources,
     decisions: new Decisions(desired, artifacts),
+    journal,
+    tracing,
   });
   metrics.watchUserCode(userCodeCounts);
   metrics.models.watchStates(() => reconciler.index());

@@ -14,6 +14,7 @@ import { mlflowRoutes } from "../../http/mlflow.ts";
 import { openAIRoutes } from "../../http/openai/routes.ts";
 import type { HttpParts } from "../../http/parts.ts";
 import { repositoryRoutes } from "../../http/repository.ts";
+import { repositoryEventRoutes } from "../../http/repository-events.ts";
 import type { Route } from "../../http/route.ts";
 import { type Listening, listen } from "../../http/server.ts";
 import { sessionRoutes } from "../../http/sessions.ts";
@@ -28,6 +29,7 @@ export function listenForModels(parts: HttpParts, kickoffs: Kickoffs): Promise<L
     ...v2Routes,
     ...repositoryRoutes,
     ...controlRoutes,
+    ...repositoryEventRoutes,
     ...adminRoutes,
     ...recordRoutes,
     ...healthRoutes,

@@ -11,7 +11,7 @@ import { Rates } from "../../access/limits/rates.ts";
 import { AccessPlane } from "../../access/plane.ts";
 import { AccessRecords } from "../../access/records.ts";
 import { Usage } from "../../access/usage.ts";
-import type { Log } from "../../contracts/index.ts";
+import { CapstanError, type Log } from "../../contracts/index.ts";
 import type { Administration } from "../../host/administration.ts";
 import type { DataPlane } from "../../host/types.ts";
 import { CompletionCache } from "../../records/completions/cache.ts";
@@ -102,8 +102,7 @@ async function openAccess(
   opened: AsyncDisposableStack,
 ) {
   const records = new AccessRecords(store.database);
-  const seed = env.CAPSTAN_ADMIN_KEY;
-  if (seed) await records.seedAdmin(checkedSeed(seed));
+  await seedAdmin(records, env.CAPSTAN_ADMIN_KEY, log);
   const access = opened.use(new AccessControl(records, openRoutes(settings), log));
   const usage = opened.use(new Usage(store.database, log));
   const rates = new Rates(redis, settings.on_redis_down);
@@ -175,6 +174,22 @@ const OPEN_CALLS = [
 ];
 
 const SHORTEST_SEED = 16;
+
+/** @throws SettingsError for a key that cannot be an administrator's. */
+async function seedAdmin(records: AccessRecords, seed: string | undefined, log: Log): Promise<void> {
+  if (!seed) return;
+  const { id, revokedAt } = await records.seedAdmin(checkedSeed(seed)).catch((error: unknown) => {
+    throw isInvalid(error) ? refused("CAPSTAN_ADMIN_KEY", "", error.message) : error;
+  });
+  if (revokedAt !== null)
+    log.warn(
+      { key: id },
+      "CAPSTAN_ADMIN_KEY opens nothing: its key is revoked. Make another: capstan keys create",
+    );
+}
+
+const isInvalid = (error: unknown): error is CapstanError =>
+  error instanceof CapstanError && error.code === "INVALID_ARGUMENT";
 
 function checkedSeed(key: string): string {
   if (key.length >= SHORTEST_SEED) return key;

@@ -17,6 +17,7 @@ export namespace capstan {
         seed: bigint | null;
         sessionId: string;
         timeoutMs: number;
+        includeSteps: boolean;
         static encode(message: capstan.llm.v1.ChatRequest.Init, writer?: protobuf.Writer): protobuf.Writer;
         static decode(reader: protobuf.Reader | Uint8Array, length?: number): capstan.llm.v1.ChatRequest;
       }
@@ -33,6 +34,7 @@ export namespace capstan {
           seed?: bigint | number | null;
           sessionId?: string | null;
           timeoutMs?: number | null;
+          includeSteps?: boolean | null;
         }
       }
       class Message {
@@ -95,6 +97,7 @@ export namespace capstan {
         usage: capstan.llm.v1.Usage | null;
         latencyMs: number;
         timeToFirstTokenMs: number | null;
+        step: capstan.llm.v1.Step | null;
         static encode(message: capstan.llm.v1.ChatChunk.Init, writer?: protobuf.Writer): protobuf.Writer;
         static decode(reader: protobuf.Reader | Uint8Array, length?: number): capstan.llm.v1.ChatChunk;
       }
@@ -107,6 +110,20 @@ export namespace capstan {
           usage?: capstan.llm.v1.Usage.Init | null;
           latencyMs?: number | null;
           timeToFirstTokenMs?: number | null;
+          step?: capstan.llm.v1.Step.Init | null;
+        }
+      }
+      class Step {
+        private constructor();
+        name: string;
+        detail: string;
+        static encode(message: capstan.llm.v1.Step.Init, writer?: protobuf.Writer): protobuf.Writer;
+        static decode(reader: protobuf.Reader | Uint8Array, length?: number): capstan.llm.v1.Step;
+      }
+      namespace Step {
+        interface Init {
+          name?: string | null;
+          detail?: string | null;
         }
       }
     }

@@ -41,6 +41,7 @@ export const capstan = $root.capstan = (() => {
                 ChatRequest.prototype.seed = null;
                 ChatRequest.prototype.sessionId = "";
                 ChatRequest.prototype.timeoutMs = 0;
+                ChatRequest.prototype.includeSteps = false;
 
                 let $oneOfFields;
 
@@ -105,6 +106,8 @@ export const capstan = $root.capstan = (() => {
                         writer.uint32(82).string(message.sessionId);
                     if (message.timeoutMs != null && $Object.hasOwnProperty.call(message, "timeoutMs") && message.timeoutMs !== 0)
                         writer.uint32(88).int32(message.timeoutMs);
+                    if (message.includeSteps != null && $Object.hasOwnProperty.call(message, "includeSteps") && message.includeSteps !== false)
+                        writer.uint32(96).bool(message.includeSteps);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -223,6 +226,15 @@ export const capstan = $root.capstan = (() => {
                                     message.timeoutMs = value;
                                 else
                                     delete message.timeoutMs;
+                                continue;
+                            }
+                        case 12: {
+                                if (wireType !== 0)
+                                    break;
+                                if (value = reader.bool())
+                                    message.includeSteps = value;
+                                else
+                                    delete message.includeSteps;
                                 continue;
                             }
                         }
@@ -612,6 +624,7 @@ export const capstan = $root.capstan = (() => {
                 ChatChunk.prototype.usage = null;
                 ChatChunk.prototype.latencyMs = 0;
                 ChatChunk.prototype.timeToFirstTokenMs = null;
+                ChatChunk.prototype.step = null;
 
                 let $oneOfFields;
 
@@ -642,6 +655,8 @@ export const capstan = $root.capstan = (() => {
                         writer.uint32(49).double(message.latencyMs);
                     if (message.timeToFirstTokenMs != null && $Object.hasOwnProperty.call(message, "timeToFirstTokenMs"))
                         writer.uint32(57).double(message.timeToFirstTokenMs);
+                    if (message.step != null && $Object.hasOwnProperty.call(message, "step"))
+                        $root.capstan.llm.v1.Step.encode(message.step, writer.uint32(66).fork(), _depth + 1).ldelim();
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -733,6 +748,12 @@ export const capstan = $root.capstan = (() => {
                                 message._timeToFirstTokenMs = "timeToFirstTokenMs";
                                 continue;
                             }
+                        case 8: {
+                                if (wireType !== 2)
+                                    break;
+                                message.step = $root.capstan.llm.v1.Step.decode(reader, reader.size(), $undefined, _depth + 1, message.step);
+                                continue;
+                            }
                         }
                         reader.skipType(wireType, _depth, tag);
                         if (!reader.discardUnknown) {
@@ -751,6 +772,100 @@ export const capstan = $root.capstan = (() => {
                 };
 
                 return ChatChunk;
+            })();
+
+            v1.Step = (function() {
+
+                const Step = function (properties) {
+                    if (properties)
+                        for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                };
+
+                Step.prototype.name = "";
+                Step.prototype.detail = "";
+
+                Step.encode = function (message, writer, _depth) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (_depth === $undefined)
+                        _depth = 0;
+                    if (_depth > $util.recursionLimit)
+                        throw $Error("max depth exceeded");
+                    if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+                        writer.uint32(10).string(message.name);
+                    if (message.detail != null && $Object.hasOwnProperty.call(message, "detail") && message.detail !== "")
+                        writer.uint32(18).string(message.detail);
+                    if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                        for (let i = 0; i < message.$unknowns.length; ++i)
+                            writer.raw(message.$unknowns[i]);
+                    return writer;
+                };
+
+                Step.decode = function (reader, length, _end, _depth, _target) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (_depth === $undefined)
+                        _depth = 0;
+                    if (_depth > $Reader.recursionLimit)
+                        throw $Error("max depth exceeded");
+                    let end, message, value;
+                    if (length === $undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw $RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = _target || new $root.capstan.llm.v1.Step();
+                    while (reader.pos < end) {
+                        let start = reader.pos;
+                        let tag = reader.tag();
+                        if (tag === _end) {
+                            _end = $undefined;
+                            break;
+                        }
+                        let wireType = tag & 7;
+                        switch (tag >>>= 3) {
+                        case 1: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.name = value;
+                                else
+                                    delete message.name;
+                                continue;
+                            }
+                        case 2: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.detail = value;
+                                else
+                                    delete message.detail;
+                                continue;
+                            }
+                        }
+                        reader.skipType(wireType, _depth, tag);
+                        if (!reader.discardUnknown) {
+                            $util.makeProp(message, "$unknowns", false);
+                            (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                        }
+                    }
+                    if (length !== $undefined) {
+                        if (reader.pos !== end)
+                            throw $RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    if (_end !== $undefined)
+                        throw $Error("missing end group");
+                    return message;
+                };
+
+                return Step;
             })();
 
             return v1;

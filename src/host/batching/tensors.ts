@@ -43,7 +43,9 @@ export function keyOf({ inputs, outputs, parameters }: InferRequest): string {
 function parametersKey(parameters: Parameters): string {
   let key = "";
   for (const name in parameters) {
-    if (!NOT_THE_MODELS.has(name)) key += `;${JSON.stringify([name, String(parameters[name])])}`;
+    if (NOT_THE_MODELS.has(name)) continue;
+    const value = parameters[name];
+    key += `;${JSON.stringify([name, typeof value, String(value)])}`;
   }
   return key;
 }

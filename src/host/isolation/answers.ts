@@ -1,4 +1,4 @@
-import { type Call, CapstanError, type Log } from "../../contracts/index.ts";
+import { type Call, CapstanError, type Log, type TraceSpan } from "../../contracts/index.ts";
 import { forwardedTrace } from "../../telemetry/trace-context.ts";
 import type { Link } from "./link.ts";
 import { errorFromWire, errorToWire, type Message } from "./messages.ts";
@@ -40,11 +40,14 @@ export type Answering = Pick<Answers, "receive" | "abort">;
 export class Answers {
   readonly #link: Link;
   readonly #service: Service;
+  readonly #traceOf: (traceparent: string) => TraceSpan | undefined;
   readonly #work = new Map<number, Work>();
 
-  constructor(link: Link, service: Service) {
+  /** @param traceOf the span of this side's that the other side was given; other traces go on as they come. */
+  constructor(link: Link, service: Service, traceOf: (traceparent: string) => TraceSpan | undefined) {
     this.#link = link;
     this.#service = service;
+    this.#traceOf = traceOf;
   }
 
   receive(message: Incoming): void {
@@ -79,7 +82,10 @@ export class Answers {
     };
     this.#work.set(id, work);
     const { traceparent, tracestate, ...wire } = question.call;
-    const trace = traceparent === undefined ? undefined : forwarded({ traceparent, tracestate });
+    const trace =
+      traceparent === undefined
+        ? undefined
+        : (this.#traceOf(traceparent) ?? forwarded({ traceparent, tracestate }));
     const call = { ...wire, trace, signal: work.controller.signal, log: wireLog(this.#link, id) };
     try {
       if (question.type === "open") await this.#answerStream(question, work, call);

@@ -4,6 +4,7 @@ import {
   type CapLLM,
   CapstanError,
   type ChatRequest,
+  type Embeddings,
   type InferRequest,
   type InferResponse,
   type Runtime,
@@ -55,9 +56,7 @@ class Guest {
     infer: async (request: Packed<InferRequest>, call: Call) =>
       handed(await this.#runtime.infer(unpackRequest(request), call)),
     predictText: (request: ChatRequest, call: Call) => this.#llm.predictText!(request, call),
-    embed: async (texts: readonly string[], call: Call) =>
-      // A view would bring all of its buffer along.
-      (await this.#llm.embed!(texts, call)).map((vector) => vector.slice()),
+    embed: async (texts: readonly string[], call: Call) => ownBuffers(await this.#llm.embed!(texts, call)),
     tokenize: (text: string, call: Call) => this.#llm.tokenize!(text, call),
     dispose: async () => (await this.#ended())?.disposable[Symbol.asyncDispose](),
   };
@@ -85,6 +84,12 @@ class Guest {
     if (this.#loaded?.llm === undefined) throw notLoaded();
     return this.#loaded.llm;
   }
+}
+
+/** A view would bring all of its buffer along. */
+function ownBuffers(answer: Float32Array[] | Embeddings): Float32Array[] | Embeddings {
+  if (Array.isArray(answer)) return answer.map((vector) => vector.slice());
+  return { ...answer, vectors: answer.vectors.map((vector) => vector.slice()) };
 }
 
 function notLoaded(): CapstanError {

@@ -3,6 +3,7 @@ import type {
   CapLLM,
   ChatRequest,
   Completion,
+  Embeddings,
   InferRequest,
   InferResponse,
   Part,
@@ -65,7 +66,7 @@ function abilities(pool: WorkerPool): Required<Pick<CapLLM, Ability>> {
     (await pool.worker(call)).peer.ask<T>(method, args, call);
   return {
     predictText: (request, call) => ask<Completion>("predictText", request, call),
-    embed: (texts, call) => ask<Float32Array[]>("embed", texts, call),
+    embed: (texts, call) => ask<Float32Array[] | Embeddings>("embed", texts, call),
     tokenize: (text, call) => ask<readonly number[]>("tokenize", text, call),
     passthrough: async (route, body, call) => {
       const { peer } = await pool.worker(call);

@@ -1,4 +1,4 @@
-import { type Call, CapstanError, type Log } from "../../contracts/index.ts";
+import { type Call, CapstanError, type Log, type TraceSpan } from "../../contracts/index.ts";
 import { type Answering, Answers, type Service } from "./answers.ts";
 import { Inbox } from "./inbox.ts";
 import type { Link } from "./link.ts";
@@ -9,6 +9,7 @@ export const CREDIT = 32;
 
 /** What this side waits for. */
 interface Pending {
+  readonly trace: TraceSpan | undefined;
   readonly log: Log;
   readonly inbox: Inbox;
 }
@@ -33,7 +34,7 @@ export class Peer {
   constructor(link: Link, service: Service, log: Log) {
     this.#link = link;
     this.#log = log;
-    this.#answers = new Answers(link, service);
+    this.#answers = new Answers(link, service, (traceparent) => this.#traceOf(traceparent));
     link.listen((message) => this.#receive(message));
   }
 
@@ -108,7 +109,7 @@ export class Peer {
     if (this.#closed !== undefined) throw this.#closed;
     const id = ++this.#last;
     const inbox = new Inbox();
-    this.#pending.set(id, { inbox, log: call.log });
+    this.#pending.set(id, { inbox, log: call.log, trace: call.trace });
     return { id, inbox };
   }
 
@@ -122,6 +123,13 @@ export class Peer {
         cause,
       });
     }
+  }
+
+  /** What the other side asks while it answers a question is part of that question's work. */
+  #traceOf(traceparent: string): TraceSpan | undefined {
+    for (const { trace } of this.#pending.values())
+      if (trace?.headers.traceparent === traceparent) return trace;
+    return undefined;
   }
 
   /** The caller does not wait for the other side, which may be unable to hear. */

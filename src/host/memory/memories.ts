@@ -96,8 +96,7 @@ export class Memories implements Conversations, AsyncDisposable {
   async clear(model: string, id: string, call: Call): Promise<void> {
     const found = this.#served(model);
     const session = found.session(id, call);
-    await using _ = await found.store.begin(session, call);
-    await found.store.use((store) => store.clear(session, call), call);
+    await found.store.clear(session, call);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

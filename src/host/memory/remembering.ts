@@ -8,11 +8,11 @@ import {
   type Message,
   type Part,
   type Session,
-  type Turn,
   toCapstanError,
 } from "../../contracts/index.ts";
 import { answerOf, answersTools, askedOf, continued } from "./history.ts";
-import type { SessionTurn, SharedStore } from "./shared-store.ts";
+import type { SessionTurn } from "./session-turn.ts";
+import type { SharedStore } from "./shared-store.ts";
 import { tokenCounter } from "./tokens.ts";
 import { type CountTokens, recentTurns, type Window } from "./window.ts";
 
@@ -68,7 +68,7 @@ async function* remembered(
   for await (const part of llm.streamTokens({ ...rest, messages }, call)) {
     const message = answer.add(part);
     if (message !== undefined) {
-      await orForget(memory, call, () => keep(memory, turn, [...spoken, message], call));
+      await orForget(memory, call, () => keep(turn, [...spoken, message], call));
       // The next turn need not wait until the end of this one was read.
       await turn[Symbol.asyncDispose]();
     }
@@ -79,21 +79,15 @@ async function* remembered(
 /** Takes the session's turn, and reads what is remembered of it. */
 async function begin(memory: Counting, session: Session, needed: boolean, call: Call) {
   await using held = new AsyncDisposableStack();
-  const turn = held.use(await memory.store.begin(session, call));
-  const turns = await memory.store.use(
-    (store) => recentTurns(store, session, memory.window, needed, memory.count, call),
-    call,
-  );
+  const { store, window, count } = memory;
+  const turn = held.use(await store.begin(session, window.turns, call));
+  const turns = await recentTurns((last) => turn.read(last, call), window, needed, count, call);
   held.move();
   return { turn, turns };
 }
 
-function keep(memory: ModelMemory, begun: SessionTurn, messages: Message[], call: Call): Promise<void> {
-  const turn: Turn = { id: turnId(call.requestId, messages), messages, at: Date.now() };
-  return memory.store.use(async (store) => {
-    await begun.confirm(call);
-    await store.append(begun.session, [turn], call);
-  }, call);
+function keep(begun: SessionTurn, messages: Message[], call: Call): Promise<void> {
+  return begun.end([{ id: turnId(call.requestId, messages), messages, at: Date.now() }], call);
 }
 
 /** A request that is sent again with its id is one turn; the prompts of one request are several. */

@@ -11,19 +11,12 @@ import { parseOptions } from "../options.ts";
 import { loadPlugin } from "../plugins.ts";
 import { KeyedQueue } from "./queue.ts";
 import { SessionLocks } from "./session-locks.ts";
+import { beginsTurns, type SessionTurn, turnAtOnce, turnUnder } from "./session-turn.ts";
 import { storeHost } from "./store-host.ts";
 
 /** The options of a memory's store: its settings without what the host reads itself. */
 export function storeOptions({ store: _, window: __, on_error: ___, ...options }: MemorySettings) {
   return options;
-}
-
-/** A session while its turn is being made: no other turn of it begins. */
-export interface SessionTurn extends AsyncDisposable {
-  readonly store: MemoryStore;
-  readonly session: Session;
-  /** @throws CapstanError NOT_READY when another replica has the session by now. */
-  confirm(call: Call): Promise<void>;
 }
 
 /** One store for all the models that remember in it, and for all their generations. */
@@ -71,21 +64,48 @@ export class SharedStore implements AsyncDisposable {
     }
   }
 
-  /** Waits for the turns of a session that came before; those of other replicas, too, where there is a lock. */
-  async begin(session: Session, call: Call): Promise<SessionTurn> {
-    await using held = new AsyncDisposableStack();
-    held.use(await this.#turns.enter(JSON.stringify([session.owner, session.id]), call.signal));
-    const { store, lock } = await this.use(async (store) => {
-      if (store.lock !== undefined) held.use(await store.lock(session, call));
-      return { store, lock: await this.#lockElsewhere(store, session, held, call) };
+  /**
+   * Waits for the turns of a session that came before; those of other replicas, too, where there is a lock.
+   * @param last how many of the newest turns will be asked for; undefined for all.
+   */
+  async begin(session: Session, last: number | undefined, call: Call): Promise<SessionTurn> {
+    await using held = await this.#enter(session, call);
+    const steps = await this.use(async (store) => {
+      if (beginsTurns(store)) return turnAtOnce(store, session, last, held, call);
+      return turnUnder(await this.#lock(store, session, held, call), store, session);
     }, call);
     const kept = held.move();
-    const confirm = async (inner: Call) => lock?.confirm?.(inner);
-    return { store, session, confirm, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+    return {
+      read: (wanted, inner) => this.use(() => steps.read(wanted, inner), inner),
+      end: (turns, inner) => this.use(() => steps.end(turns, inner), inner),
+      [Symbol.asyncDispose]: () => kept.disposeAsync(),
+    };
+  }
+
+  /** Forgets a session, when the turn that is under way is over. */
+  async clear(session: Session, call: Call): Promise<void> {
+    await using held = await this.#enter(session, call);
+    await this.use(async (store) => {
+      await this.#lock(store, session, held, call);
+      await store.clear(session, call);
+    }, call);
+  }
+
+  async #enter({ owner, id }: Session, { signal }: Call): Promise<AsyncDisposableStack> {
+    const held = new AsyncDisposableStack();
+    held.use(await this.#turns.enter(JSON.stringify([owner, id]), signal));
+    return held;
+  }
+
+  /** The store's own lock, else the one in the server's Redis; only that has something to confirm. */
+  async #lock(store: MemoryStore, session: Session, held: AsyncDisposableStack, call: Call) {
+    if (store.lock === undefined) return this.#lockElsewhere(store, session, held, call);
+    held.use(await store.lock(session, call));
+    return undefined;
   }
 
   async #lockElsewhere(store: MemoryStore, session: Session, held: AsyncDisposableStack, call: Call) {
-    if (store.lock !== undefined || store.settled === undefined) return undefined;
+    if (store.settled === undefined) return undefined;
     const lock = await this.#locks.take(session, call);
     if (lock !== undefined) held.defer(() => this.#locks.release(lock, store, session, call));
     return lock;

@@ -1,4 +1,4 @@
-import type { Call, MemoryStore, Message, Session, Turn } from "../../contracts/index.ts";
+import type { Call, Message, Turn } from "../../contracts/index.ts";
 import { answersTools, contentText } from "./history.ts";
 
 /** How much of a conversation is put before a message; absent limits are none. */
@@ -9,20 +9,22 @@ export interface Window {
 
 export type CountTokens = (text: string, call: Call) => Promise<number>;
 
+/** The newest turns of a session, oldest first; all of them without `last`. */
+export type ReadTurns = (last: number | undefined) => Promise<readonly Turn[]>;
+
 /**
  * The newest turns that fit. A turn that begins with the result of a tool stays together with the one that asked for
  * it, even where both do not fit: a model refuses the one without the other.
  * @param needed the newest is kept whatever its size, because what is new answers it.
  */
 export async function recentTurns(
-  store: MemoryStore,
-  session: Session,
+  read: ReadTurns,
   window: Window,
   needed: boolean,
   count: CountTokens,
   call: Call,
 ): Promise<Turn[]> {
-  const exchanges = exchangesOf(await readBack(store, session, window.turns, call));
+  const exchanges = exchangesOf(await readBack(read, window.turns));
   const { turns = Infinity, tokens = Infinity } = window;
   const kept: Turn[][] = [];
   let [length, size] = [0, 0];
@@ -37,10 +39,9 @@ export async function recentTurns(
 }
 
 /** The newest turns, and those before that they cannot be without. */
-async function readBack(store: MemoryStore, session: Session, last: number | undefined, call: Call) {
+async function readBack(read: ReadTurns, last: number | undefined): Promise<readonly Turn[]> {
   for (let length = last; ; length = length === undefined ? undefined : length * 2) {
-    const range = length === undefined ? {} : { last: length };
-    const turns = await Array.fromAsync(store.read(session, range, call));
+    const turns = await read(length);
     if (length === undefined || turns.length < length || !answersTools(turns[0]!.messages)) return turns;
   }
 }

@@ -13,14 +13,17 @@ interface Beyond {
 export class CanaryControl {
   readonly #watches = new Map<string, CanaryWatch>();
 
-  shares(candidates: readonly Candidate[]): ReadonlyMap<string, Share> {
+  shares(slots: readonly Slot[]): ReadonlyMap<string, Share> {
+    const candidates = slots.filter(({ present }) => present).map(({ candidate }) => candidate);
     const canaries = candidates.filter(({ canary }) => canary !== undefined);
     return new Map(canaries.map(({ name, version, canary }) => [name, { version, weight: canary!.weight }]));
   }
 
   beyond(slots: readonly Slot[], registry: ModelRegistry): Beyond[] {
     const serving = slots.filter(({ candidate, generation, present }) => {
-      return candidate.canary !== undefined && generation !== undefined && present;
+      // Of settings with a mistake in them the limits are not known.
+      const isJudged = candidate.canary !== undefined && candidate.settings !== undefined;
+      return isJudged && generation !== undefined && present;
     });
     return serving.flatMap(({ candidate, generation }) => {
       const stable = registry.find(candidate.name);

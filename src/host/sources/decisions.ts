@@ -70,9 +70,14 @@ export class Decisions {
   }
 }
 
-/** @throws CapstanError UNSUPPORTED for a model whose files are in its folder. */
-function ofRegistry({ name, located, sourceKey }: Candidate) {
+/**
+ * @throws CapstanError UNSUPPORTED for a model whose files are in its folder, NOT_READY for one that cannot be read,
+ *   or whose registry has never answered.
+ */
+function ofRegistry({ name, located, sourceKey, error }: Candidate) {
   if (located !== undefined && sourceKey !== undefined) return { located, sourceKey };
+  if (error !== undefined)
+    throw new CapstanError("NOT_READY", `Model '${name}' is not ready: ${error.message}`);
   const message = `Model '${name}' is not of a registry: what is in its folder is what is served`;
   throw new CapstanError("UNSUPPORTED", message);
 }

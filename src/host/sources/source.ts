@@ -1,4 +1,5 @@
 import { type Call, CapstanError, type Located, type Log, toCapstanError } from "../../contracts/index.ts";
+import { withoutSecrets } from "../secrets.ts";
 
 /** Longest pause between looks at a registry that fails. */
 const LONGEST_PAUSE_MS = 5 * 60 * 1000;
@@ -116,8 +117,9 @@ export class Source implements AsyncDisposable {
     const isNew = this.#fault?.message !== error.message;
     this.#fault = error;
     this.#failures += 1;
-    const fields = { uri: this.#parts.uri, code: error.code, failures: this.#failures };
-    if (isNew) this.#parts.log.warn(fields, `the registry was asked in vain: ${error.message}`);
+    const fields = { uri: withoutSecrets(this.#parts.uri), code: error.code, failures: this.#failures };
+    if (isNew)
+      this.#parts.log.warn(fields, `the registry was asked in vain: ${withoutSecrets(error.message)}`);
     if (isNew && !isFirst) this.#parts.changed();
   }
 

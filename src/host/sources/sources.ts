@@ -7,7 +7,7 @@ import type { ArtifactCache } from "../cache/artifact-cache.ts";
 import { schemeOf } from "../local-path.ts";
 import { splitExtra } from "../options.ts";
 import type { Candidate } from "../repository.ts";
-import { withAlias } from "./canary.ts";
+import { canaryKey, withAlias } from "./canary.ts";
 import { changeDesired, type Desired, type DesiredState } from "./desired.ts";
 import { remoteUri, sourceKey, withLocated } from "./remote.ts";
 import { Source } from "./source.ts";
@@ -187,7 +187,7 @@ export class Sources implements AsyncDisposable {
     const other = withAlias(uri, canary.alias);
     const { located } = await this.#looked(candidate, other, models);
     if (located === undefined) return undefined;
-    const tried = withLocated({ ...candidate, key: `${candidate.key}#canary` }, other, located, undefined);
+    const tried = withLocated({ ...candidate, key: canaryKey(candidate.key) }, other, located, undefined);
     return tried.version === stable.version ? undefined : { ...tried, canary: { weight: canary.weight } };
   }
 

@@ -1,7 +1,10 @@
 import type { Log } from "../../contracts/index.ts";
 import type { ServerSettings } from "../../settings/server.ts";
+import type { RunningCalls } from "../running.ts";
 import { parseEventId } from "./event.ts";
-import { connectRedis } from "./redis.ts";
+import { connectRedis, type RedisConnection } from "./redis.ts";
+import { RedisCancels } from "./redis-cancels.ts";
+import { RedisChannels } from "./redis-channels.ts";
 import { RedisLog } from "./redis-log.ts";
 import { RedisTickets } from "./redis-tickets.ts";
 import { ResumableStreams } from "./resumable.ts";
@@ -26,12 +29,16 @@ export class BrowserStreams implements AsyncDisposable {
     this.#opened = opened;
   }
 
-  /** With `redis_url` a client may come back to any replica, and a ticket is good at each. */
-  static async open(settings: StreamSettings, log: Log): Promise<BrowserStreams> {
+  /**
+   * With `redis_url` a client may come back to any replica, a ticket is good at each, and each cancels the calls of the
+   * others.
+   * @param running of this replica.
+   */
+  static async open(settings: StreamSettings, log: Log, running: RunningCalls): Promise<BrowserStreams> {
     const { redis_url, resume_grace: graceMs, drain_timeout } = settings;
     await using opened = new AsyncDisposableStack();
     const connection = redis_url === null ? undefined : opened.use(await connectRedis(redis_url, log));
-    const shared = connection && { shared: opened.use(new RedisLog(connection, graceMs)) };
+    const shared = connection && { shared: share(connection, graceMs, running, opened) };
     const tickets = new Tickets(connection ? new RedisTickets(connection) : new TicketsInProcess());
     const resumable = new ResumableStreams({ graceMs, ...shared });
     return new BrowserStreams(resumable, tickets, drain_timeout, opened.move());
@@ -58,6 +65,17 @@ export class BrowserStreams implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#opened.disposeAsync();
   }
+}
+
+function share(
+  connection: RedisConnection,
+  graceMs: number,
+  running: RunningCalls,
+  opened: AsyncDisposableStack,
+): RedisLog {
+  const channels = opened.use(new RedisChannels(connection.redis));
+  running.elsewhere = opened.use(new RedisCancels(connection, channels, running));
+  return opened.use(new RedisLog(connection, channels, graceMs));
 }
 
 export type StreamSettings = Pick<ServerSettings, "redis_url" | "resume_grace" | "drain_timeout">;

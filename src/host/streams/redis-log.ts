@@ -3,6 +3,7 @@ import { invalid } from "../../contracts/index.ts";
 import { isLast } from "./event.ts";
 import type { RedisConnection } from "./redis.ts";
 import { RedisAnnouncements } from "./redis-announcements.ts";
+import type { RedisChannels } from "./redis-channels.ts";
 import type { StreamRecord } from "./redis-keys.ts";
 import { eventOf, eventsKey, LEASE_MS, leaseKey, RECORD_MS, RENEW_MS, recordKey } from "./redis-keys.ts";
 import { RedisReader } from "./redis-reader.ts";
@@ -20,9 +21,9 @@ export class RedisLog implements SharedLog {
   readonly #writers = new Set<RedisWriter>();
   readonly #renewal: NodeJS.Timeout;
 
-  constructor(connection: RedisConnection, graceMs: number) {
+  constructor(connection: RedisConnection, channels: RedisChannels, graceMs: number) {
     this.#connection = connection;
-    this.#announcements = new RedisAnnouncements(connection.redis);
+    this.#announcements = new RedisAnnouncements(channels);
     this.#graceMs = graceMs;
     this.#renewal = setInterval(() => this.#renew(), RENEW_MS).unref();
   }
@@ -59,7 +60,6 @@ export class RedisLog implements SharedLog {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#renewal);
     await this.#connection.redis.del(leaseKey(this.#replica)).catch(() => {});
-    this.#announcements[Symbol.dispose]();
   }
 
   #renew(): void {

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
-import { CapstanError, invalid, type Log } from "../../contracts/index.ts";
+import { CapstanError, type Log } from "../../contracts/index.ts";
+import { SettingsError } from "../../settings/problems.ts";
 
 const CONNECT_MS = 2000;
 const COMMAND_MS = 2000;
@@ -63,5 +64,6 @@ function away(where: string, what: string, cause: unknown): CapstanError {
 function placeOf(url: string): string {
   const { protocol, host } = URL.parse(url) ?? { protocol: "", host: "" };
   if (protocol === "redis:" || protocol === "rediss:") return host || "localhost";
-  throw invalid("redis_url must be redis://host:port, or rediss://host:port");
+  const message = "must be redis://host:port, or rediss://host:port, here and in REDIS_URL";
+  throw new SettingsError([{ file: "redis_url", key: "", message, severity: "error" }]);
 }

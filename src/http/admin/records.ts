@@ -1,9 +1,9 @@
-import { CapstanError, invalid } from "../../contracts/index.ts";
-import type { LogFilter } from "../../host/administration.ts";
+import { CapstanError } from "../../contracts/index.ts";
+import { LOG_COLUMNS, type LogFilter } from "../../host/administration.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Route } from "../route.ts";
-import { sendBytes, sendJson } from "../send.ts";
-import { csvOf } from "./csv.ts";
+import { sendJson } from "../send.ts";
+import { Query, sendRows, wantsCsv } from "./query.ts";
 
 /** The inference log and the kept answers, for administrators. */
 export const recordRoutes: Route[] = [
@@ -15,35 +15,25 @@ async function log(x: Exchange): Promise<void> {
   const read = x.parts.records?.log;
   if (read === undefined)
     throw new CapstanError("UNSUPPORTED", "Nothing is written down: set inference_log.enabled");
-  const query = queryOf(x);
-  const rows = await read(filterOf(query));
-  if (query.get("format") !== "csv") return sendJson(x, 200, { log: rows });
-  const columns = Object.keys(rows[0] ?? {});
-  const csv = csvOf(columns, rows as readonly Record<string, unknown>[]);
-  return sendBytes(x, 200, Buffer.from(csv), { "content-type": "text/csv; charset=utf-8" });
+  const query = new Query(x);
+  const asCsv = wantsCsv(x, query);
+  return sendRows(x, "log", await read(filterOf(query)), LOG_COLUMNS, asCsv);
 }
 
 async function purge(x: Exchange): Promise<void> {
   const remove = x.parts.records?.purgeCompletions;
   if (remove === undefined)
     throw new CapstanError("UNSUPPORTED", "No answers are kept: set completion_cache");
-  return sendJson(x, 200, { removed: await remove(queryOf(x).get("model") ?? undefined) });
+  return sendJson(x, 200, { removed: await remove(new Query(x).text("model")) });
 }
 
-const queryOf = (x: Exchange) => new URL(x.request.url!, "http://localhost").searchParams;
-
-function filterOf(query: URLSearchParams): LogFilter {
-  const { limit, before, key, model } = Object.fromEntries(query);
+function filterOf(query: Query): LogFilter {
+  const [limit, before] = [query.whole("limit"), query.place("before")];
+  const [key, model] = [query.text("key"), query.text("model")];
   return {
-    ...(limit === undefined ? {} : { limit: numberOf("limit", limit) }),
-    ...(before === undefined ? {} : { before: numberOf("before", before) }),
+    ...(limit === undefined ? {} : { limit }),
+    ...(before === undefined ? {} : { before }),
     ...(key === undefined ? {} : { key }),
     ...(model === undefined ? {} : { model }),
   };
-}
-
-function numberOf(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw invalid(`'${name}' must be a whole number`, { param: name });
 }

@@ -6,8 +6,9 @@ import type { Exchange } from "../exchange.ts";
 import { checkFields, readJsonObject } from "../json-body.ts";
 import type { Route } from "../route.ts";
 import { optional, text, truth, whole } from "../sampling.ts";
-import { sendBytes, sendJson } from "../send.ts";
+import { sendJson } from "../send.ts";
 import { csvOf } from "./csv.ts";
+import { Query, sendRows, wantsCsv } from "./query.ts";
 
 /** Keys, roles and usage, for administrators. */
 export const adminRoutes: Route[] = [
@@ -113,12 +114,15 @@ async function putRole(x: Exchange): Promise<void> {
 }
 
 async function usage(x: Exchange): Promise<void> {
-  const query = new URL(x.request.url!, "http://localhost").searchParams;
-  const filter = Object.fromEntries([...query].filter(([name]) => ["month", "key", "model"].includes(name)));
-  const rows = await of(x).usage(filter);
-  const wantsCsv = query.get("format") === "csv" || x.header("accept")?.startsWith("text/csv");
-  if (!wantsCsv) return sendJson(x, 200, { usage: rows });
-  return sendBytes(x, 200, Buffer.from(usageCsv(rows)), { "content-type": "text/csv; charset=utf-8" });
+  const query = new Query(x);
+  const asCsv = wantsCsv(x, query);
+  const [month, key, model] = [query.month("month"), query.text("key"), query.text("model")];
+  const rows = await of(x).usage({
+    ...(month === undefined ? {} : { month }),
+    ...(key === undefined ? {} : { key }),
+    ...(model === undefined ? {} : { model }),
+  });
+  return sendRows(x, "usage", rows, COLUMNS, asCsv);
 }
 
 const COLUMNS = ["key_id", "month", "model", "requests", "input_tokens", "output_tokens"] as const;

@@ -108,6 +108,10 @@ const REPOSITORY: Readonly<Record<string, Operation>> = {
     summary: "A registry says that something changed",
     body: NotifyRequest,
   },
+  "GET /v2/repository/events": {
+    ...{ tag: "Repository", summary: "What happened to the models: a list, or text/event-stream to follow" },
+    query: ["model", "since"],
+  },
   "POST /v2/models/:model/rollback": { tag: "Repository", summary: "The version before serves again" },
   "POST /v2/models/:model/pin": {
     tag: "Repository",

@@ -18,7 +18,7 @@ export const embeddingsSchema = z.looseObject({
 /**
  * `POST /v1/embeddings` of the OpenAI API. Vectors are rounded to the digits a 32 bit float has, or base64 of their
  * little-endian bytes. Token ids, vectors of another length than the model's and fields that are not known here are for
- * the model's upstream, if it has one. Models do not say how many tokens they read, so the usage is 0.
+ * the model's upstream, if it has one.
  */
 export async function embeddings(x: Exchange): Promise<void> {
   const json = await readJsonObject(x);
@@ -33,7 +33,8 @@ export async function embeddings(x: Exchange): Promise<void> {
   checkDimensions(body.dimensions, vectors);
   const write = body.encoding_format === "base64" ? base64 : shortest;
   const data = vectors.map((vector, index) => ({ object: "embedding", index, embedding: write(vector) }));
-  const usage = { prompt_tokens: 0, total_tokens: 0 };
+  const { inputTokens = 0 } = x.call().record;
+  const usage = { prompt_tokens: inputTokens, total_tokens: inputTokens };
   const answer = { object: "list", data, model: target.name, usage };
   return sendJson(x, 200, answer, headers());
 }

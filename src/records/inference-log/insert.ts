@@ -1,23 +1,12 @@
 import { CompiledQuery, type Kysely } from "kysely";
+import { LOG_COLUMNS } from "../../host/administration.ts";
 import type { Store } from "../../store/database.ts";
 import type { InferenceLogTable, Tables } from "../../store/tables.ts";
 
 /** What rows are written to. */
 export type LogStore = Pick<Store, "database" | "kind">;
 
-const COLUMNS = [
-  ...(["id", "at", "request_id", "trace_id", "key_id", "model", "version", "session", "operation"] as const),
-  ...([
-    "input_tokens",
-    "output_tokens",
-    "latency_ms",
-    "first_token_ms",
-    "status",
-    "finish",
-    "cached",
-  ] as const),
-  ...(["error_code", "request_body", "response_body"] as const),
-] satisfies readonly (keyof InferenceLogTable)[];
+const COLUMNS: readonly (keyof InferenceLogTable)[] = LOG_COLUMNS;
 
 /** Of one statement of SQLite, which is prepared once. */
 const ROWS_OF_A_STATEMENT = 50;

@@ -90,6 +90,11 @@ function idAt(time: number): string {
   return `${digits.slice(0, 8)}-${digits.slice(8)}-7${randomUUID().slice(15)}`;
 }
 
+/** When a row was begun, in milliseconds since the epoch: the start of its id. */
+export function timeOf(id: string): number {
+  return Number.parseInt(id.replace("-", "").slice(0, 12), 16);
+}
+
 const SELDOM = /[\0\ud800-\udfff]/;
 
 /** What a caller or an upstream gave, as every database takes it: Postgres stores no NUL and no half characters. */

@@ -82,18 +82,47 @@ it("keeps all keys of a session in one slot of a cluster", async () => {
 
 const tagOf = (key: string) => /\{(.+?)\}/.exec(key)?.[1];
 
-it("needs one round trip for a read, and one for an append", async () => {
-  await using memory = await open();
-  const session = newSession();
-  await memory.append(session, [turn("0")], testCall());
-  const count = async () => Number(/total_commands_processed:(\d+)/.exec(await admin.info("stats"))![1]);
-  const calls = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await admin.info("commandstats"))![1]);
-  await read(memory, session);
-  const before = await calls();
-  await memory.append(session, [turn("1"), turn("2")], testCall());
-  await read(memory, session);
-  expect((await calls()) - before).toBe(2);
-  expect(await count()).toBeGreaterThan(0);
+describe("round trips", () => {
+  const trips = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await admin.info("commandstats"))![1]);
+  const tripsOf = async (work: () => Promise<unknown>) => {
+    const before = await trips();
+    await work();
+    return (await trips()) - before;
+  };
+
+  it("are one for a read, one for an append, and two for a whole turn", async () => {
+    await using memory = await open();
+    const session = newSession();
+    const call = testCall();
+    const aTurn = async (id: string) => {
+      await using begun = await memory.beginTurn!(session, { last: 2 }, call);
+      await begun.end([turn(id)], call);
+      return begun.turns.map((each) => each.id);
+    };
+    await memory.append(session, [turn("0")], call);
+    expect(await read(memory, session)).toHaveLength(1);
+    expect(await aTurn("1")).toEqual(["0"]);
+    expect(await tripsOf(() => memory.append(session, [turn("2"), turn("3")], call))).toBe(1);
+    expect(await tripsOf(() => read(memory, session))).toBe(1);
+    expect(await tripsOf(async () => expect(await aTurn("4")).toEqual(["2", "3"]))).toBe(2);
+  });
+
+  it("renew a session's time to live at both ends of a turn, and keep the fence longer", async () => {
+    await using memory = await open({ ttl: "1h" });
+    const session = newSession();
+    await memory.append(session, [turn("0")], testCall());
+    const keys = keysOf(PREFIX, session);
+    const shorten = () => Promise.all([keys.turns, keys.order].map((key) => admin.pexpire(key, 60_000)));
+    await shorten();
+    await using begun = await memory.beginTurn!(session, {}, testCall());
+    expect(await admin.pttl(keys.turns)).toBeGreaterThan(3_500_000);
+    expect(await admin.pttl(keys.lock)).toBeGreaterThan(0);
+    await shorten();
+    await begun.end([turn("1")], testCall());
+    expect(await admin.pttl(keys.order)).toBeGreaterThan(3_500_000);
+    expect(await admin.exists(keys.lock)).toBe(0);
+    expect(await admin.pttl(keys.fence)).toBeGreaterThan(3_600_000);
+  });
 });
 
 describe("two servers and one Redis", () => {

@@ -71,20 +71,38 @@ function usageBody({ inputTokens, outputTokens, cachedTokens = 0 }: Usage) {
 }
 
 /** The items of a whole answer, in the order a stream would have them. */
-export function itemsOf(id: string, { text, reasoning, toolCalls }: CompletionChoice): object[] {
+export function itemsOf(id: string, { text, reasoning, toolCalls, logprobs }: CompletionChoice): object[] {
   return [
     ...(reasoning === undefined ? [] : [reasoningItem(id, reasoning)]),
-    ...(text === "" && toolCalls.length > 0 ? [] : [messageItem(id, text)]),
+    ...(text === "" && toolCalls.length > 0
+      ? []
+      : [messageItem(id, text, "completed", logprobsIn(logprobs))]),
     ...toolCalls.map((call) => callItem(call)),
   ];
 }
 
 export const messageId = (id: string) => `msg_${id}`;
 
-export const textPart = (text: string) => ({ type: "output_text", text, annotations: [], logprobs: [] });
+/** Of tokens, from the log probabilities of a chat. */
+export function logprobsIn(logprobs: unknown): readonly unknown[] {
+  const { content } = (logprobs ?? {}) as { readonly content?: unknown };
+  return Array.isArray(content) ? content : [];
+}
 
-export function messageItem(id: string, text: string, status = "completed") {
-  const content = status === "completed" ? [textPart(text)] : [];
+export const textPart = (text: string, logprobs: readonly unknown[] = []) => ({
+  type: "output_text",
+  text,
+  annotations: [],
+  logprobs,
+});
+
+export function messageItem(
+  id: string,
+  text: string,
+  status = "completed",
+  logprobs: readonly unknown[] = [],
+) {
+  const content = status === "completed" ? [textPart(text, logprobs)] : [];
   return { id: messageId(id), type: "message", status, role: "assistant", content };
 }
 

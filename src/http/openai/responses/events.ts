@@ -1,5 +1,13 @@
 import { type CapstanError, CompletionFold, type Part, type ToolCall } from "../../../contracts/index.ts";
-import { callItem, messageId, messageItem, outcomeOf, reasoningItem, textPart } from "./answer.ts";
+import {
+  callItem,
+  logprobsIn,
+  messageId,
+  messageItem,
+  outcomeOf,
+  reasoningItem,
+  textPart,
+} from "./answer.ts";
 import type { Making } from "./making.ts";
 
 /** The events of one response, numbered. */
@@ -10,6 +18,8 @@ export class ResponseEvents {
   /** The item that is being written. */
   #open: "message" | "reasoning" | undefined;
   #text = "";
+  /** Of the item that is being written. */
+  #logprobs: unknown[] = [];
 
   constructor(making: Making) {
     this.#making = making;
@@ -53,23 +63,28 @@ export class ResponseEvents {
   }
 
   *#partEvents(part: Part): Generator<string> {
-    if (part.type === "text") yield* this.#delta("message", part.text);
+    if (part.type === "text") yield* this.#delta("message", part.text, logprobsIn(part.logprobs));
     else if (part.type === "reasoning") yield* this.#delta("reasoning", part.text);
     else if (part.type === "tool-call") yield* this.#toolCall(part.call);
   }
 
-  *#delta(kind: "message" | "reasoning", delta: string): Generator<string> {
+  *#delta(
+    kind: "message" | "reasoning",
+    delta: string,
+    logprobs: readonly unknown[] = [],
+  ): Generator<string> {
     if (this.#open !== kind) yield* this.#begin(kind);
     this.#text += delta;
+    this.#logprobs.push(...logprobs);
     const type = kind === "message" ? "response.output_text.delta" : "response.reasoning_text.delta";
-    const logprobs = kind === "message" ? { logprobs: [] } : {};
-    yield this.#event(type, { ...this.#place(), delta, ...logprobs });
+    yield this.#event(type, { ...this.#place(), delta, ...(kind === "message" ? { logprobs } : {}) });
   }
 
   *#begin(kind: "message" | "reasoning"): Generator<string> {
     yield* this.#close();
     this.#open = kind;
     this.#text = "";
+    this.#logprobs = [];
     const { itemId } = this.#making;
     const item =
       kind === "message"
@@ -84,12 +99,13 @@ export class ResponseEvents {
     if (this.#open === undefined) return;
     const { itemId } = this.#making;
     const text = this.#text;
+    const logprobs = this.#logprobs;
     const isMessage = this.#open === "message";
     const type = isMessage ? "response.output_text.done" : "response.reasoning_text.done";
-    yield this.#event(type, { ...this.#place(), text, ...(isMessage ? { logprobs: [] } : {}) });
+    yield this.#event(type, { ...this.#place(), text, ...(isMessage ? { logprobs } : {}) });
     if (isMessage)
-      yield this.#event("response.content_part.done", { ...this.#place(), part: textPart(text) });
-    const item = isMessage ? messageItem(itemId, text) : reasoningItem(itemId, text);
+      yield this.#event("response.content_part.done", { ...this.#place(), part: textPart(text, logprobs) });
+    const item = isMessage ? messageItem(itemId, text, "completed", logprobs) : reasoningItem(itemId, text);
     yield this.#event("response.output_item.done", { output_index: this.#outputIndex, item });
     this.#open = undefined;
     this.#outputIndex += 1;

@@ -38,6 +38,8 @@ export const responseSchema = z.looseObject({
 });
 export type ResponseBody = z.output<typeof responseSchema>;
 
+const wantsLogprobs = ({ include = [] }: ResponseBody) => include.includes("message.output_text.logprobs");
+
 const OWN = [...Object.keys(responseSchema.shape), "n"];
 const sampling = z.object(samplingFields);
 
@@ -62,6 +64,7 @@ export function chatRequestOf(
     extra: {
       ...extraOf(body, OWN),
       ...metadataOf(body),
+      ...(wantsLogprobs(body) ? { logprobs: true } : {}),
       ...(reasoning?.effort === undefined ? {} : { reasoning_effort: reasoning.effort }),
       ...(parallel_tool_calls === undefined ? {} : { parallel_tool_calls }),
     },
