@@ -18,7 +18,8 @@ export type GatewayModel = Readonly<Record<string, unknown>> & { readonly name: 
 
 /**
  * The one model that `VLLM_URL`, `LLAMA_MODEL_PATH` or a path in `MODEL_NAME` asks for; undefined when none of them
- * does. At `VLLM_URL` it is named by `MODEL_NAME`, or else by `DEFAULT_MODEL`. `DEVICE`, `MAX_LENGTH` (tokens of an answer), `TEMPERATURE` and `TIMEOUT_MS` tune it. Nothing is downloaded.
+ * does. At `VLLM_URL` it is named by `MODEL_NAME`, or else by `DEFAULT_MODEL`. `DEVICE`, `MAX_LENGTH` (tokens of an
+ * answer), `TEMPERATURE` and `TIMEOUT_MS` tune it. Nothing is downloaded.
  * @throws SettingsError naming the variable that cannot be used.
  */
 export function gatewayModel(env: Environment, cwd: string): GatewayModel | undefined {
@@ -37,8 +38,11 @@ export function isPath(name: string, cwd: string): boolean {
   return /^(\.{1,2}|~)?[\\/]/.test(name) || extname(name) === GGUF || existsSync(resolve(cwd, name));
 }
 
+/** Whether a text is an address such as http://gpu:8000. */
+export const isHttpAddress = (text: string): boolean => /^https?:\/\//i.test(text) && URL.canParse(text);
+
 function upstream(url: string, remote: string | undefined, env: Environment, cwd: string): GatewayModel {
-  if (!/^https?:\/\//i.test(url) || !URL.canParse(url))
+  if (!isHttpAddress(url))
     throw refused("VLLM_URL", `is '${url}', which is no address such as http://gpu:8000`, cwd);
   if (!remote)
     throw refused("VLLM_URL", "needs MODEL_NAME or DEFAULT_MODEL: the model's name at that address", cwd);
@@ -89,7 +93,8 @@ function wholeOf(variable: string, text: string, cwd: string): number {
   throw refused(variable, `must be a whole number from 1 up, and is '${text}'`, cwd);
 }
 
-function refused(variable: string, message: string, cwd: string): SettingsError {
+/** The error that names a variable. */
+export function refused(variable: string, message: string, cwd: string): SettingsError {
   const problem: Problem = { file: variable, key: "", message, severity: "error" };
   return new SettingsError([problem], cwd);
 }

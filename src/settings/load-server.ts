@@ -15,6 +15,7 @@ import {
   shortPath,
 } from "./problems.ts";
 import { type ServerSettings, serverSettingsSchema } from "./server.ts";
+import { withUpstreamName } from "./upstream-name.ts";
 import { keysAt, type Validated, validate } from "./validate.ts";
 import { KEYS_WITHOUT_EFFECT } from "./without-effect.ts";
 
@@ -63,7 +64,8 @@ export async function loadServerSettings(from: ServerSources): Promise<LoadedSer
   ];
   const problems = [...document.problems, ...found, ...unknownVariables(env)].sort(byPlace);
   if (data === undefined || problems.some(isError)) throw new SettingsError(problems, from.cwd);
-  const model = Object.hasOwn(merged, "model_repository_root") ? undefined : gatewayModel(env, from.cwd);
+  const hasFolder = Object.hasOwn(merged, "model_repository_root");
+  const model = hasFolder ? undefined : gatewayModel(await withUpstreamName(env, from.cwd), from.cwd);
   const isFromFile = (key: string) => Object.hasOwn(document.value, key) && !origins.has(key);
   return {
     settings: withPaths(data, (key) => (isFromFile(key) ? dirname(document.file) : from.cwd)),

@@ -12,6 +12,18 @@ const cwd = mkdtempSync(join(tmpdir(), "capstan-gateway-"));
 writeFileSync(join(cwd, "tiny.gguf"), "");
 writeFileSync(join(cwd, "onnx-folder"), "");
 
+/** What an OpenAI-compatible server answers to GET /models, by the folder that is asked. */
+const MODELS: Readonly<Record<string, [status: number, body: unknown]>> = {
+  "/v1/models": [200, { object: "list", data: [{ id: "org/small" }, { id: "org/other" }] }],
+  "/none/models": [200, { object: "list", data: [] }],
+};
+
+const startWithModels = () =>
+  OpenaiUpstream.start((response, { url }) => {
+    const [status, body] = MODELS[url] ?? [404, {}];
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+  });
+
 describe("the model of a gateway's variables", () => {
   it("is an upstream", () => {
     const env = { VLLM_URL: "http://127.0.0.1:1/v1", MODEL_NAME: "org/small", TIMEOUT_MS: "500" };
@@ -70,6 +82,27 @@ describe("the model of a gateway's variables", () => {
     const given = await loadServerSettings({ cwd, env, flags: { model_repository_root: cwd } });
     expect(given.model).toBeUndefined();
     expect(given.settings.default_model).toBe("small");
+  });
+
+  it("is the first one that the address has, where nothing names it", async () => {
+    await using upstream = await startWithModels();
+    const { model } = await loadServerSettings({
+      cwd,
+      env: { VLLM_URL: `${upstream.origin}/v1/` },
+      flags: {},
+    });
+    expect(model).toMatchObject({ name: "small", parameters: { extra: { model: "org/small" } } });
+  });
+
+  it.each([
+    ["closed", /VLLM_URL.*does not tell which models it has \(.*ECONNREFUSED.*MODEL_NAME or DEFAULT_MODEL/],
+    ["gone", /VLLM_URL.*\/gone\/models answered 404/],
+    ["none", /VLLM_URL.*answered no list of models/],
+  ])("is told to be named where the address does not tell: %s", async (at, message) => {
+    await using upstream = await startWithModels();
+    const env = { VLLM_URL: `${upstream.origin}/${at}` };
+    if (at === "closed") await upstream[Symbol.asyncDispose]();
+    await expect(loadServerSettings({ cwd, env, flags: {} })).rejects.toThrow(message);
   });
 
   it("is served by itself, under the name its clients know", async () => {
