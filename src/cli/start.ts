@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import type { Logger } from "pino";
 import type { Log } from "../contracts/index.ts";
-import { loadServerSettings } from "../settings/load-server.ts";
+import { type LoadedServer, loadServerSettings } from "../settings/load-server.ts";
+import { SettingsError } from "../settings/problems.ts";
 import type { ServerSettings } from "../settings/server.ts";
 import { createLog } from "../telemetry/log.ts";
 import { startTracing } from "../telemetry/start-tracing.ts";
@@ -55,6 +57,7 @@ async function start(folder: string | undefined, flags: StartFlags): Promise<voi
       log_level: flags.logLevel,
     }),
   });
+  checkFolder(loaded);
   await checkMemories(loaded, process.cwd());
   const { settings, warnings, env, model } = loaded;
   const log = await createLog({ level: settings.log_level, pretty: isPretty(settings) });
@@ -68,6 +71,13 @@ async function start(folder: string | undefined, flags: StartFlags): Promise<voi
   log.info({ signal: await stopped }, "stopping");
   await server.close(LINGER_MS);
   log.info({}, "stopped");
+}
+
+/** @throws SettingsError */
+function checkFolder({ settings: { model_repository_root: file }, model }: LoadedServer): void {
+  if (model !== undefined || existsSync(file)) return;
+  const message = "there is no such folder, and it was to hold the models";
+  throw new SettingsError([{ file, key: "", message, severity: "error" }]);
 }
 
 function announce(server: RunningServer, log: Logger): void {

@@ -1,5 +1,6 @@
 import { Metadata, type StatusObject } from "@grpc/grpc-js";
 import { type CapstanError, ERROR_TABLE, type TraceSpan, toCapstanError } from "../contracts/index.ts";
+import { asCutOff } from "../host/call.ts";
 import { traceFields } from "../telemetry/trace-context.ts";
 import type { GrpcParts } from "./parts.ts";
 
@@ -26,7 +27,8 @@ export function report(failed: Failed, thrown: unknown): { error: CapstanError; 
   const fields = { ...ids, route: failed.path, code: error.code };
   if (error.code === "INTERNAL") log.error({ ...fields, err: error.cause ?? error }, error.message);
   else log.debug(fields, error.message);
-  return { error, message: shownMessage(failed, error) };
+  const shown = failed.parts.stopping() ? asCutOff(error) : error;
+  return { error: shown, message: shownMessage(failed, shown) };
 }
 
 /** What broke inside is for the log; a caller gets the id to find it by. */

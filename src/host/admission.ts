@@ -18,18 +18,23 @@ interface Waiter {
 
 /** Callers without a priority stand in the middle of 1 (first) and 9. */
 const MIDDLE = 5;
+/** Callers whose last turn counts; one that is forgotten comes first again. */
+const MOST_REMEMBERED = 1000;
 /** A queue that is full now has room again soon: when to come back. */
 const RETRY_AFTER_MS = 1000;
 
 /**
  * Lets a bounded number of requests in at once, and a bounded number wait: by priority; among those alike the caller of
- * whom the fewest run; then in order of arrival. Nobody fills the queue alone: when it is full, a caller with fewer in
+ * whom the fewest run, and whose last turn is longest ago; then in order of arrival. Nobody fills the queue alone: when it is full, a caller with fewer in
  * it takes the last place of the one with the most. What nobody waits for any more leaves the queue.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #queue: Waiter[] = [];
   readonly #runningOf = new Map<string, number>();
+  /** When whose request was let in last, counted in requests; the longest ago comes first. */
+  readonly #servedAt = new Map<string, number>();
+  #served = 0;
   #running = 0;
 
   constructor(limits: AdmissionLimits) {
@@ -40,6 +45,11 @@ export class Admission {
     return this.#queue.length;
   }
 
+  /** Callers whose last turn is remembered. */
+  get remembered(): number {
+    return this.#servedAt.size;
+  }
+
   /**
    * Resolves when the request may run; the caller gives the place back with {@link leave}.
    * @throws CapstanError QUEUE_FULL at once, DEADLINE_EXCEEDED after `timeout`, or the call's own reason.
@@ -48,7 +58,7 @@ export class Admission {
     call.signal.throwIfAborted();
     if (this.#running >= this.#limits.max_concurrency) return this.#wait(call);
     this.#running += 1;
-    this.#count(ownerOf(call), 1);
+    this.#serve(ownerOf(call));
   }
 
   /** The next in the queue takes the place over. */
@@ -60,7 +70,7 @@ export class Admission {
       return;
     }
     this.#remove(next);
-    this.#count(next.owner, 1);
+    this.#serve(next.owner);
     next.admit();
   }
 
@@ -96,7 +106,16 @@ export class Admission {
 
   #isBefore(one: Waiter, other: Waiter): boolean {
     if (one.priority !== other.priority) return one.priority < other.priority;
-    return (this.#runningOf.get(one.owner) ?? 0) < (this.#runningOf.get(other.owner) ?? 0);
+    const [running, others] = [this.#runningOf.get(one.owner) ?? 0, this.#runningOf.get(other.owner) ?? 0];
+    if (running !== others) return running < others;
+    return (this.#servedAt.get(one.owner) ?? 0) < (this.#servedAt.get(other.owner) ?? 0);
+  }
+
+  #serve(owner: string): void {
+    this.#count(owner, 1);
+    this.#servedAt.delete(owner);
+    this.#servedAt.set(owner, ++this.#served);
+    if (this.#servedAt.size > MOST_REMEMBERED) this.#servedAt.delete(this.#servedAt.keys().next().value!);
   }
 
   /** @throws CapstanError QUEUE_FULL unless another caller has the queue mostly to itself. */

@@ -60,6 +60,15 @@ export function throwIfOver(call: Call): void {
   }
 }
 
+/** Until a load balancer knows that a server is stopping. */
+const ELSEWHERE_MS = 1000;
+
+/** What a server that stops had to cut off can be asked of another one at once, unlike what its caller cancelled. */
+export function asCutOff(error: CapstanError): CapstanError {
+  if (error.code !== "CANCELLED") return error;
+  return new CapstanError("NOT_READY", error.message, { cause: error, retryAfterMs: ELSEWHERE_MS });
+}
+
 /** What a plugin reads are own fields: `{ ...call, deadline }` must not lose any of them. */
 class RequestCall implements CallScope {
   readonly requestId: string;

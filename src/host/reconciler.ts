@@ -169,7 +169,10 @@ export class Reconciler implements RepositoryControl {
     throw new CapstanError("NOT_FOUND", `Nothing here comes from a registry for the ${what}`);
   }
 
-  /** Writes a decision down and carries it out; one that cannot be carried out is taken back. */
+  /**
+   * Writes a decision down and carries it out; one that cannot be carried out is taken back. Not the one to follow the
+   * registry again: what it names is then not loaded as at any other time, and what serves goes on.
+   */
   async #decide(
     decision: "rolled_back" | "pinned" | "unpinned",
     model: string,
@@ -186,7 +189,12 @@ export class Reconciler implements RepositoryControl {
     for (const each of slots) if (each.failure) each.refusedFingerprint = undefined;
     await Promise.all(slots.map((each) => this.#swaps.carryOut(each, call)));
     const failure = slots.find(({ failure: fault }) => fault !== undefined)?.failure;
-    if (failure === undefined) return this.#tell(decision, slots, call);
+    if (failure === undefined || decision === "unpinned") {
+      this.#tell(decision, slots, call);
+      const gone = this.#slots.named(model).filter(({ present, loading }) => !present && !loading);
+      await Promise.all(gone.map((each) => this.#swaps.advance(each)));
+      return;
+    }
     await decisions.change(model, () => before);
     await this.reconcile();
     throw failure;

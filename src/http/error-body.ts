@@ -1,4 +1,5 @@
 import { type CapstanError, ERROR_TABLE, toCapstanError } from "../contracts/index.ts";
+import { asCutOff } from "../host/call.ts";
 import { traceFields } from "../telemetry/trace-context.ts";
 import type { Exchange } from "./exchange.ts";
 
@@ -10,7 +11,7 @@ export function reportError(exchange: Exchange, thrown: unknown): CapstanError {
   const fields = { ...ids, route: exchange.route, code: error.code };
   if (error.code === "INTERNAL") exchange.log.error({ ...fields, err: error.cause ?? error }, error.message);
   else exchange.log.debug(fields, error.message);
-  return error;
+  return exchange.parts.stopping() ? asCutOff(error) : error;
 }
 
 /** Under /v1 errors have the form of the OpenAI API, everywhere else that of the V2 protocol. */

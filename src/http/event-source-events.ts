@@ -77,6 +77,8 @@ export class EventTexts {
   #last = 0;
   /** Goes out with the first event. */
   #greeting: string;
+  /** The only event of a stream, which a status was to say instead. */
+  #refusal: StreamEvent | undefined;
 
   /**
    * @param id of the stream; each event's own is made of it.
@@ -91,11 +93,24 @@ export class EventTexts {
   async *of(events: AsyncIterable<StreamEvent | NumberedEvent>, after = 0): AsyncGenerator<string> {
     this.#last = after;
     for await (const event of events) {
-      if (this.#last === 0 && event.error !== undefined) throw event.error;
+      if (this.#last === 0 && event.error !== undefined) {
+        this.#refusal = event;
+        throw event.error;
+      }
       this.#last = "number" in event ? event.number : this.#last + 1;
       yield this.#text(event, `${this.#id}:${this.#last}`);
       if (isLast(event)) return;
     }
+  }
+
+  /**
+   * A comment. Of a stream that may be come back to, the first one before its first event says under which id: a
+   * browser keeps that without telling the page (HTML standard, server-sent events).
+   */
+  heartbeat(): string {
+    const greeting = this.#greeting;
+    this.#greeting = "";
+    return `: ping\n${greeting && `${greeting}id: ${this.#id}:0\n`}\n`;
   }
 
   /** The last event of a stream that nobody comes back to. */
@@ -106,9 +121,11 @@ export class EventTexts {
 
   /**
    * The last event of a connection to a stream that may still be come back to: without an id, so that the client goes
-   * on after what it has. A lost stream tells it not to.
+   * on after what it has. A lost stream tells it not to; and one that failed before its first token, when there was a
+   * heartbeat already, is over.
    */
   interruption(x: Exchange, error: CapstanError): string {
+    if (this.#refusal?.error === error) return this.#text(this.#refusal, `${this.#id}:1`);
     return this.#text(failureOf(x, error), error instanceof StreamLost ? `${this.#id}:${LOST}` : undefined);
   }
 

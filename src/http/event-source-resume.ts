@@ -27,10 +27,22 @@ export async function startResumable(x: Exchange, model: ModelStream, asked: Str
     failure: (thrown) => reportFailure(x, thrown),
   });
   const texts = new EventTexts(x.requestId, { retry: true });
-  return sendEvents(x, texts.of(stream.read(0, call.signal)), {
+  const signal = untilClosed(x);
+  return sendEvents(x, texts.of(stream.read(0, signal)), {
     headers,
     failure: (error) => texts.interruption(x, error),
+    heartbeat: () => texts.heartbeat(),
+    signal,
   });
+}
+
+/** Aborts when the client is gone, and not before: how the work ends is an event of the stream, with its id. */
+function untilClosed({ response }: Exchange): AbortSignal {
+  const closed = new AbortController();
+  const abort = () => closed.abort(new CapstanError("CANCELLED", "The client closed the connection"));
+  response.once("close", abort);
+  if (response.destroyed) abort();
+  return closed.signal;
 }
 
 /**
@@ -82,7 +94,10 @@ async function ownerOf(x: Exchange): Promise<StreamOwner> {
   };
 }
 
-/** The work of a stream: it can be cancelled by its request id, and ends at its deadline, with or without a client. */
+/**
+ * The work of a stream: it can be cancelled by its request id, and ends at its deadline, or with its key, whether a
+ * client is there or not.
+ */
 async function* workOf(
   x: Exchange,
   { signal, cancel }: StreamControl,
@@ -91,19 +106,21 @@ async function* workOf(
 ): AsyncGenerator<StreamEvent> {
   const produced = events({ ...call, signal });
   // A gateway knows it when the server behind is asked; and an address is gone together with the connection.
-  const { requestId, owner } = x;
-  const { running } = x.parts;
+  const { requestId, owner, principal } = x;
+  const { running, access } = x.parts;
   const work = {
     requestId,
     owner,
     cancel: (reason: string) => cancel(new CapstanError("CANCELLED", reason)),
   };
   const timer = atDeadline(call, cancel);
+  const release = principal && access?.hold(principal, work.cancel);
   running.add(work);
   try {
     yield* produced;
   } finally {
     running.delete(work);
+    release?.();
     clearTimeout(timer);
   }
 }

@@ -9,22 +9,28 @@ export function sseData(value: unknown): string {
 }
 
 export interface EventOptions {
-  /** Of the answer, beside those that every stream has; asked when the first event is there. */
+  /** Of the answer, beside those that every stream has; asked when the first event, or heartbeat, goes out. */
   readonly headers?: () => Headers;
   /** The last events after an error; absent: one event with the error in the form of the route's protocol. */
   readonly failure?: (error: CapstanError) => string;
+  /** A comment to be sent when there was no event for a while. */
+  readonly heartbeat?: () => string;
+  /** Aborts when nobody waits for more; absent: the call's. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Writes events as they come, as fast as the client takes them; each item is the text of one event or more. What
- * is thrown before the first is the caller's to answer with a status; what is thrown after it becomes an event.
+ * is thrown before the first is the caller's to answer with a status; what is thrown after it, or after a heartbeat,
+ * becomes an event.
  */
 export async function sendEvents(
   x: Exchange,
   events: AsyncIterable<string>,
-  { headers = noHeaders, failure = (error) => sseData(errorBody(x, error)) }: EventOptions,
+  options: EventOptions,
 ): Promise<void> {
-  using stream = new EventStream(x, headers);
+  const { failure = (error: CapstanError) => sseData(errorBody(x, error)) } = options;
+  using stream = new EventStream(x, options);
   try {
     for await (const event of events) await stream.write(event);
   } catch (thrown) {
@@ -34,27 +40,31 @@ export async function sendEvents(
   stream.end();
 }
 
-const noHeaders = (): Headers => ({});
-const COMMENT = ": ping\n\n";
+const comment = (): string => ": ping\n\n";
 
-/** The answer of an exchange as a stream of events. Its head goes out together with the first event. */
+/**
+ * The answer of an exchange as a stream of events. Its head goes out together with the first event, or with the first
+ * heartbeat where that is due before: a model may read a long prompt for minutes.
+ */
 class EventStream {
   readonly #exchange: Exchange;
-  readonly #headers: () => Headers;
-  #heartbeat: NodeJS.Timeout | undefined;
+  readonly #options: EventOptions;
+  readonly #heartbeat: NodeJS.Timeout | undefined;
 
-  constructor(exchange: Exchange, headers: () => Headers) {
+  constructor(exchange: Exchange, options: EventOptions) {
     this.#exchange = exchange;
-    this.#headers = headers;
+    this.#options = options;
+    const { stream_heartbeat: every } = exchange.parts.settings;
+    if (every > 0) this.#heartbeat = setInterval(() => this.#ping(), every).unref();
   }
 
   /**
    * Resolves when there is room for more.
-   * @throws the call's reason when nobody waits for more.
+   * @throws the signal's reason when nobody waits for more.
    */
   async write(event: string): Promise<void> {
     const { response } = this.#exchange;
-    const { signal } = this.#exchange.call();
+    const signal = this.#options.signal ?? this.#exchange.call().signal;
     signal.throwIfAborted();
     this.#open();
     if (!response.write(event)) await roomIn(response, signal);
@@ -84,16 +94,16 @@ class EventStream {
       "x-accel-buffering": "no",
       "x-request-id": requestId,
       ...(parts.stopping() ? { connection: "close" } : {}),
-      ...this.#headers(),
+      ...this.#options.headers?.(),
     });
-    const { stream_heartbeat: every } = parts.settings;
-    if (every > 0) this.#heartbeat = setInterval(() => this.#ping(), every).unref();
   }
 
   /** Comments keep proxies from closing a stream that is silent for long. */
   #ping(): void {
     const { response } = this.#exchange;
-    if (!response.writableNeedDrain && !response.writableEnded) response.write(COMMENT);
+    if (response.writableNeedDrain || response.writableEnded || response.destroyed) return;
+    this.#open();
+    response.write((this.#options.heartbeat ?? comment)());
   }
 }
 

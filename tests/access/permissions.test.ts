@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ADMIN, modelsForKeys, TestAccess } from "../support/access.ts";
+import { ADMIN, bearer, modelsForKeys, TestAccess } from "../support/access.ts";
 import { eventually } from "../support/eventually.ts";
 import type { TestRepository } from "../support/server.ts";
 
@@ -48,6 +48,19 @@ describe("what a caller sees", () => {
     const { key, id } = await access.keyWith({});
     const body = { model: "slow", input: "word ".repeat(400), background: true };
     expect((await access.post(key, "/v1/responses", body)).status).toBe(200);
+    await access.records.revoke(id);
+    await eventually(async () => (await access.usage({ id, key })).length === 1);
+    const [row] = await access.usage({ id, key });
+    expect(Number(row!.output_tokens)).toBeLessThan(100);
+  });
+
+  it("ends with its key while its client is away from a stream that may be resumed", async () => {
+    const { key, id } = await access.keyWith({});
+    const path = `/v2/models/slow/stream?resume=1&prompt=${"word+".repeat(400)}`;
+    const leaving = new AbortController();
+    const answer = await access.server.request(path, { headers: bearer(key), signal: leaving.signal });
+    await answer.body!.getReader().read();
+    leaving.abort();
     await access.records.revoke(id);
     await eventually(async () => (await access.usage({ id, key })).length === 1);
     const [row] = await access.usage({ id, key });

@@ -76,6 +76,12 @@ describe("capstan start", () => {
     expect(server.stderr).toMatch(message);
   });
 
+  it("ends with 2 for a folder that is not there", async () => {
+    const server = capstan(["start", "/nowhere/models", ...FREE_PORTS]);
+    expect(await server.exit()).toBe(2);
+    expect(server.stderr).toMatch(/^\/nowhere\/models: there is no such folder/);
+  });
+
   it("answers what it accepted before it ends", async () => {
     const server = capstan(["start", SAMPLES, ...FREE_PORTS]);
     const { http } = await server.line("ready");

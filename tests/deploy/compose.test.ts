@@ -10,6 +10,7 @@ import { DEPLOY, manifest, seconds, uselessVariables } from "./manifests.ts";
 interface Service {
   readonly image: string;
   readonly build?: { readonly context: string; readonly dockerfile: string };
+  readonly pull_policy?: string;
   readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly healthcheck?: { readonly test: readonly string[] };
@@ -24,6 +25,8 @@ interface Compose {
   readonly volumes: Readonly<Record<string, unknown>>;
 }
 
+const OWN_IMAGE = "capstan:local";
+
 let compose: Compose;
 let services: [string, Service][];
 beforeAll(async () => {
@@ -36,7 +39,7 @@ const filled = (text: string) =>
   text.replace(/\$\{\w+(?::-([^}]*)|:\?[^}]*)?\}/g, (_, or) => or ?? "secret-of-the-test");
 const environmentOf = ({ environment = {} }: Service) =>
   Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, filled(value)]));
-const own = () => services.filter(([, { build }]) => build !== undefined);
+const own = () => services.filter(([, { image }]) => image === OWN_IMAGE);
 
 describe("compose.yaml", () => {
   it("has the server with all that it can use", () => {
@@ -101,10 +104,15 @@ describe("compose.yaml", () => {
     ];
     expect(files.filter((file) => !existsSync(path.resolve(DEPLOY, file)))).toEqual([]);
     expect(names.toSorted()).toEqual(Object.keys(compose.volumes).toSorted());
-    for (const [, { build }] of own()) {
-      expect(path.resolve(DEPLOY, build!.context)).toBe(path.resolve(ROOT));
-      expect(existsSync(path.join(ROOT, build!.dockerfile))).toBe(true);
-    }
+  });
+
+  it("builds its image once: two builds of one name at the same time fail, and a pull finds none", () => {
+    const builds = own().flatMap(([, { build }]) => build ?? []);
+    expect(builds).toHaveLength(1);
+    expect(path.resolve(DEPLOY, builds[0]!.context)).toBe(path.resolve(ROOT));
+    expect(existsSync(path.join(ROOT, builds[0]!.dockerfile))).toBe(true);
+    const others = own().filter(([, { build }]) => build === undefined);
+    expect(others.map(([, { pull_policy }]) => pull_policy)).toEqual(["never"]);
   });
 
   it("waits for services that say when they are healthy", () => {
@@ -113,8 +121,8 @@ describe("compose.yaml", () => {
       expect(awaited.filter((name) => compose.services[name] === undefined)).toEqual([]);
       const healthy = Object.entries(depends_on).filter(([, is]) => is.condition === "service_healthy");
       for (const [name] of healthy) {
-        const { healthcheck, build } = compose.services[name]!;
-        expect([name, healthcheck !== undefined || build !== undefined]).toEqual([name, true]);
+        const { healthcheck, image } = compose.services[name]!;
+        expect([name, healthcheck !== undefined || image === OWN_IMAGE]).toEqual([name, true]);
       }
     }
   });

@@ -129,7 +129,7 @@ describe("the Kubernetes manifests", () => {
     await using repository = await TestRepository.create();
     await using server = await serve(repository.root);
     const metrics = await (await server.request("/metrics")).text();
-    expect(names).toEqual(["rest_server_requests_in_progress"]);
+    expect(names).toEqual(["capstan_model_active_requests"]);
     for (const name of names) expect(metrics).toContain(`# TYPE ${name} gauge`);
   });
 });

@@ -9,8 +9,7 @@ let gateway: TestGateway;
 const origins = { allow_origins: ["https://page.test"], allow_methods: ["GET", "POST"] };
 beforeAll(async () => {
   served = await serveLlms();
-  const settings = { stream_heartbeat: "20ms", cors_settings: origins };
-  gateway = await gatewayTo(`127.0.0.1:${served.server.running.grpc.port}`, settings);
+  gateway = await gatewayTo(`127.0.0.1:${served.server.running.grpc.port}`, { cors_settings: origins });
 });
 afterAll(async () => {
   await gateway.close();
@@ -103,10 +102,12 @@ describe("a gateway", () => {
   });
 
   it("keeps silent streams open, and passes the deadline on", async () => {
-    const { events, text } = await read("scripted/stream?prompt=forever", {
-      headers: { "x-request-timeout-ms": "150" },
-    });
-    expect(text).toMatch(/: ping\n\n/);
+    const upstream = `127.0.0.1:${served.server.running.grpc.port}`;
+    await using beating = await gatewayTo(upstream, { stream_heartbeat: "20ms" });
+    const headers = { "x-request-timeout-ms": "150" };
+    using reader = new EventReader(`${beating.url}/v2/models/scripted/stream?prompt=forever`, { headers });
+    const { events } = await reader.ended();
+    expect(reader.text).toMatch(/: ping\n\n/);
     expect(events.at(-1)).toMatchObject({ event: "failure", data: expect.stringContaining("DEADLINE") });
   });
 

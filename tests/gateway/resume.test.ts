@@ -3,7 +3,7 @@ import { eventually } from "../support/eventually.ts";
 import { type LlmServer, script, serveLlms } from "../support/scripted-llm.ts";
 import { dataOfEvent, EventReader, gatewayTo, type TestGateway } from "./support.ts";
 
-const GRACE = { resume_grace: "400ms", stream_heartbeat: "20ms" };
+const GRACE = { resume_grace: "400ms" };
 const WORDS = "a b c d e f g h";
 
 let served: LlmServer;

@@ -42,16 +42,7 @@ describe("admission", () => {
   });
 
   it("takes turns between callers, whoever has more waiting", async () => {
-    const admission = gate(1, 10);
     const of = (id: string) => testCall({ principal: { id, role: "user", admin: false } });
-    await admission.enter(of("busy"));
-    const order: string[] = [];
-    const waiting = ["busy", "busy", "quiet"].map(async (id) => {
-      await admission.enter(of(id));
-      order.push(id);
-      await Promise.resolve();
-      admission.leave(of(id));
-    });
     const second = gate(2, 10);
     await second.enter(of("busy"));
     await second.enter(of("other"));
@@ -63,9 +54,31 @@ describe("admission", () => {
     second.leave(of("busy"));
     await Promise.all(both);
     expect(turns).toEqual(["quiet", "busy"]);
+  });
+
+  it("takes turns between callers of a model that works on one request at a time", async () => {
+    const admission = gate(1, 10);
+    const of = (id: string) => testCall({ principal: { id, role: "user", admin: false } });
+    await admission.enter(of("busy"));
+    const order: string[] = [];
+    const waiting = ["busy", "busy", "busy", "quiet", "quiet", "other"].map(async (id) => {
+      await admission.enter(of(id));
+      order.push(id);
+      admission.leave(of(id));
+    });
     admission.leave(of("busy"));
     await Promise.all(waiting);
-    expect(order).toHaveLength(3);
+    expect(order).toEqual(["quiet", "other", "busy", "quiet", "busy", "busy"]);
+  });
+
+  it("remembers a bounded number of callers", async () => {
+    const admission = gate(1, 10);
+    const of = (id: string) => testCall({ principal: { id, role: "user", admin: false } });
+    for (let each = 0; each < 3000; each++) {
+      await admission.enter(of(`caller-${each}`));
+      admission.leave(of(`caller-${each}`));
+    }
+    expect(admission.remembered).toBeLessThanOrEqual(1000);
   });
 
   it("gives a place in a full queue to a caller who has none", async () => {
@@ -78,9 +91,9 @@ describe("admission", () => {
     await expect(last).rejects.toMatchObject({ code: "QUEUE_FULL" });
     await expect(admission.enter(of("greedy"))).rejects.toMatchObject({ code: "QUEUE_FULL" });
     admission.leave(of("greedy"));
-    await first;
-    admission.leave(of("greedy"));
     await modest;
+    admission.leave(of("modest"));
+    await first;
   });
 
   it("refuses at once when the queue is full, and says when to come back", async () => {

@@ -153,7 +153,8 @@ describe("while a version is loaded", () => {
     release();
     expect((await unloaded).status).toBe(200);
     await eventually(async () => (await answer()) === 503);
-    expect((await details()).filter(({ state }) => state !== "UNAVAILABLE")).toEqual([]);
+    await eventually(async () => (await details()).every(({ state }) => state === "UNAVAILABLE"));
+    expect(await answer()).toBe(503);
     expect((await server.post("/v2/repository/models/m/load")).status).toBe(200);
     expect(await answer()).toBe(2);
   });

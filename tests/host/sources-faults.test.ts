@@ -157,3 +157,14 @@ describe("a canary without an alias to go by", () => {
     ]);
   });
 });
+
+it("a rollback waits for a registry that has never answered", async () => {
+  registry.isDown = true;
+  await using repository = await TestRepository.create();
+  await repository.write("m", registry.settings("m"));
+  await using server = await serve(repository.root, { readiness: "settled" });
+  expect(await server.post("/v2/models/m/rollback")).toEqual({
+    status: 503,
+    body: { error: expect.stringMatching(/^Model 'm' is not ready: .* answer/) },
+  });
+});

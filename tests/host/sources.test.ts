@@ -247,15 +247,6 @@ describe("a person's decision", () => {
     await serves(3);
   });
 
-  it("waits for a registry that has not answered yet", async () => {
-    registry.isDown = true;
-    await start({}, { readiness: "settled" });
-    expect(await post("/v2/models/m/rollback")).toEqual({
-      status: 503,
-      body: { error: expect.stringMatching(/^Model 'm' is not ready: .* answer/) },
-    });
-  });
-
   it("to roll back leads further back each time, and never to a version that was left so", async () => {
     await start();
     for (const alias of ["2", "3"]) {
@@ -297,6 +288,41 @@ describe("a person's decision", () => {
     expect(await version()).toBe(1);
     registry.aliases.champion = "2";
     await serves(2);
+  });
+
+  it("to roll back from a version that does not load stays on the one that serves, and shows no other", async () => {
+    registry.contents[3] = Buffer.from("no model");
+    await start();
+    registry.aliases.champion = "2";
+    await serves(2);
+    registry.aliases.champion = "3";
+    await eventually(async () =>
+      (await details()).some((each) => each.version === "3" && /model.onnx/.test(each.reason)),
+    );
+    const { body } = await post("/v2/models/m/rollback");
+    expect(body).toMatchObject({ models: [{ version: "2", note: "rolled back" }] });
+    expect(await version()).toBe(2);
+  });
+
+  it("is over with unpin, also while what the alias names does not load", async () => {
+    registry.contents[3] = Buffer.from("no model");
+    await start();
+    await post("/v2/models/m/pin");
+    registry.aliases.champion = "3";
+    await post("/v2/repository/notify", { model: "m" });
+    const { status, body } = await post("/v2/models/m/unpin");
+    expect([status, body]).toMatchObject([
+      200,
+      {
+        models: [
+          { version: "1", state: "READY" },
+          { version: "3", reason: expect.stringMatching(/model.onnx/) },
+        ],
+      },
+    ]);
+    expect(await version()).toBe(1);
+    registry.aliases.champion = "4";
+    await serves(4);
   });
 
   it("to unload a model outlives a restart", async () => {

@@ -255,6 +255,8 @@ describe("the stream of an EventSource", () => {
   });
 });
 
+const metricsOf = async (of: TestServer) => (await of.request("/v1/metrics")).text();
+
 describe("a server that stops", () => {
   it("lets streams end, and ends with an event those that take too long", async () => {
     await using stopping = await serveLlms({ drain_timeout: "300ms" });
@@ -265,6 +267,18 @@ describe("a server that stops", () => {
     const [slow, forever] = texts.map((text) => eventsOf(text).map(({ event }) => event));
     expect(slow).toEqual(["token", "token", "done"]);
     expect(forever).toEqual(["token", "failure"]);
+  });
+
+  it("says of an answer that takes too long that another server may be asked", async () => {
+    await using stopping = await serveLlms({ drain_timeout: "100ms" });
+    const init = { method: "POST", headers: { "content-type": "application/json" } };
+    const body = JSON.stringify({ text_input: "forever" });
+    const asked = stopping.server.request(scripted("generate"), { ...init, body });
+    await eventually(async () => /llm_gateway_active_requests 1/.test(await metricsOf(stopping.server)));
+    await stopping.server.running.close();
+    const answer = await asked;
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "1"]);
+    expect(await answer.json()).toEqual({ error: "The server is stopping" });
   });
 
   it("does not wait for a connection without a request", async () => {

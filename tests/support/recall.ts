@@ -37,8 +37,13 @@ export default defineAdapter({
 });`;
 
 /** Writes a model folder whose model remembers with `memory`. */
-export async function addRecall(repository: TestRepository, name: string, memory: unknown): Promise<void> {
-  const extra = { framework: "./recall.ts", ...(memory === undefined ? {} : { memory }) };
+export async function addRecall(
+  repository: TestRepository,
+  name: string,
+  memory: unknown,
+  more: object = {},
+): Promise<void> {
+  const extra = { framework: "./recall.ts", ...(memory === undefined ? {} : { memory }), ...more };
   await repository.write(name, { name, implementation: "llm", parameters: { extra } });
   await writeFile(repository.path(name, "recall.ts"), RECALL);
 }

@@ -62,7 +62,7 @@ export class FakeRedis implements AsyncDisposable {
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
     let rest = "";
-    socket.on("close", () => this.#sockets.delete(socket)).on("error", () => {});
+    socket.on("close", () => this.#leave(socket)).on("error", () => {});
     socket.setEncoding("latin1").on("data", (chunk: string) => {
       if (this.#hangs) return;
       const { commands, left } = readCommands(rest + chunk);
@@ -135,13 +135,23 @@ export class FakeRedis implements AsyncDisposable {
     },
     subscribe: (channel, _, socket) => {
       this.#subscribers.set(channel, (this.#subscribers.get(channel) ?? new Set()).add(socket));
-      return ["subscribe", channel, 1];
+      return ["subscribe", channel, this.#subscriptions(socket)];
     },
     unsubscribe: (channel, _, socket) => {
       this.#subscribers.get(channel)?.delete(socket);
-      return ["unsubscribe", channel, 0];
+      return ["unsubscribe", channel, this.#subscriptions(socket)];
     },
   };
+
+  /** A client that has none left takes replies for those of commands again. */
+  #subscriptions(socket: Socket): number {
+    return [...this.#subscribers.values()].filter((sockets) => sockets.has(socket)).length;
+  }
+
+  #leave(socket: Socket): void {
+    this.#sockets.delete(socket);
+    for (const sockets of this.#subscribers.values()) sockets.delete(socket);
+  }
 
   #find(key: string): Kept | undefined {
     const kept = this.#kept.get(key);

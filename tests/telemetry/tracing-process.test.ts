@@ -71,6 +71,7 @@ describe("the process of a server", () => {
     expect(collector.spans.map(({ name }) => name).toSorted()).toEqual([
       "POST /v2/models/:model/infer",
       "infer iris",
+      "load iris",
     ]);
     expect(collector.spans[0]!.resource["service.name"]).toBe("flowers");
   });

@@ -22,9 +22,9 @@ export async function logRows(
   if (typeof before === "number") query = query.where("at", "<", before);
   // Ids begin with their time: the index finds where to begin, and rows of the same millisecond are told apart.
   else if (before !== undefined)
-    query = query.where("at", "<=", timeOf(before)).where((row) =>
-      row.or([row("at", "<", timeOf(before)), row("id", "<", before)]),
-    );
+    query = query
+      .where("at", "<=", timeOf(before))
+      .where((row) => row.or([row("at", "<", timeOf(before)), row("id", "<", before)]));
   if (key !== undefined) query = query.where("key_id", "=", key);
   if (model !== undefined) query = query.where("model", "=", model);
   return query.execute();
