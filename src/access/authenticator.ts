@@ -116,8 +116,7 @@ export class Authenticator {
     const now = Date.now();
     this.#failedAt = now;
     if (before === undefined || now - before.at >= TRUSTED_WITHOUT_DATABASE_MS) {
-      const message = "Keys cannot be checked now: their database does not answer";
-      throw new CapstanError("NOT_READY", message, { cause });
+      throw notChecked(cause);
     }
     const known = { ...before, until: now + BELIEVED_MS };
     this.#known.set(hash, known);
@@ -141,5 +140,7 @@ function principalOf({ grant, principal }: Known): Principal {
 
 const isKnown = (found: Grant | Known): found is Known => "principal" in found;
 
+export const notChecked = (cause?: unknown): CapstanError =>
+  new CapstanError("NOT_READY", "Keys cannot be checked now: their database does not answer", { cause });
 const unauthenticated = (message: string) => new CapstanError("UNAUTHENTICATED", message);
 const notKnown = () => unauthenticated("The key is not known");

@@ -1,6 +1,7 @@
 import type { Log, Principal } from "../contracts/index.ts";
 import type { Access } from "../host/access.ts";
-import { Authenticator } from "./authenticator.ts";
+import { Authenticator, notChecked } from "./authenticator.ts";
+import { inTime } from "./in-time.ts";
 import type { AccessRecords } from "./records.ts";
 import { Refusals } from "./refusals.ts";
 import { allowsModel, checkModel } from "./role.ts";
@@ -22,6 +23,7 @@ export class AccessControl implements Access, AsyncDisposable {
   readonly refusals = new Refusals();
   readonly #records: AccessRecords;
   readonly #open: ReadonlySet<string>;
+  readonly #isReady: () => boolean;
   /** Of the templates that were asked about. */
   readonly #answers = new Map<string, boolean>();
   readonly #log: Log;
@@ -29,9 +31,18 @@ export class AccessControl implements Access, AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   #looking = false;
 
-  /** @param open templates of the routes that need no key. */
-  constructor(records: AccessRecords, open: readonly string[], log: Log) {
+  /**
+   * @param open templates of the routes that need no key.
+   * @param isReady whether keys can be checked: before, nobody's is.
+   */
+  constructor(
+    records: AccessRecords,
+    open: readonly string[],
+    log: Log,
+    isReady: () => boolean = () => true,
+  ) {
     this.#records = records;
+    this.#isReady = isReady;
     this.#open = new Set(open);
     this.#log = log;
     this.authenticator = new Authenticator(records, log);
@@ -50,6 +61,7 @@ export class AccessControl implements Access, AsyncDisposable {
 
   authenticate(credential: string | undefined): Principal | Promise<Principal> {
     const { refusals } = this;
+    if (!this.#isReady()) throw notChecked();
     return refusals.checking(
       "unauthenticated",
       () => (credential && this.authenticator.known(credential)) || this.#ask(credential),
@@ -96,7 +108,7 @@ export class AccessControl implements Access, AsyncDisposable {
     if (this.#held.size === 0 || this.#looking) return;
     this.#looking = true;
     try {
-      for (const id of await this.#records.ended([...this.#held.keys()])) this.#end(id);
+      for (const id of await inTime(this.#records.ended([...this.#held.keys()]))) this.#end(id);
     } catch (err) {
       this.#log.debug({ err }, "the keys of work under way could not be looked at");
     } finally {

@@ -33,7 +33,7 @@ export function command(): Command {
     .option("--host <address>", "address to listen on")
     .option(
       "--redis <url>",
-      "shared by the gateways, so that a stream can be resumed at each of them",
+      "shared by the gateways, so that a stream can be resumed, or cancelled, at each of them",
       redisOf,
     )
     .option("--allow-origin <origins...>", "origins whose pages may read the streams; * for all")

@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import type { CreatedKey, KeyRecord } from "../access/records.ts";
 import { age } from "../settings/fields.ts";
 import { DATABASE_OPTION, table, withRecords } from "./database.ts";
+import { type Inspection, shownInspection, time } from "./key-inspection.ts";
 
 interface Flags {
   readonly database?: string;
@@ -12,7 +13,7 @@ interface Flags {
   readonly json?: boolean;
 }
 
-/** `capstan keys create|list|rotate|revoke`. */
+/** `capstan keys create|list|inspect|rotate|revoke`. */
 export function command(): Command {
   const keys = new Command("keys").description("Keys of callers");
   const add = (name: string, description: string) =>
@@ -28,6 +29,9 @@ export function command(): Command {
     .option("--expires <time>", "such as 30d; default: never", lifetime)
     .action(create);
   add("list", "Every key, without its secret").action(list);
+  add("inspect", "A key, what its role allows, and what it used")
+    .argument("<id>", "the key's id")
+    .action(inspect);
   add("rotate", "Makes another key in the place of one, which goes on for a while")
     .argument("<id>", "the key's id")
     .addOption(
@@ -71,14 +75,25 @@ async function list({ database, json }: Flags): Promise<void> {
   console.log(json ? JSON.stringify(keys, null, 2) : shown(keys));
 }
 
+async function inspect(id: string, { database, json }: Flags): Promise<void> {
+  const found = await withRecords(database, async (records, store): Promise<Inspection> => {
+    const key = await records.key(id);
+    const usage = store.database.selectFrom("usage").selectAll().where("key_id", "=", id);
+    return {
+      ...key,
+      limits: await records.role(key.role),
+      usage: await usage.orderBy("month").orderBy("model").execute(),
+    };
+  });
+  console.log(json ? JSON.stringify(found, null, 2) : shownInspection(found));
+}
+
 /** What is for a person goes to stderr, so that `KEY=$(capstan keys create ...)` is the key. */
 function showSecret(made: CreatedKey, json = false): void {
   console.log(json ? JSON.stringify(made) : made.key);
   if (json) return;
   console.error(`This is key ${made.id} of role ${made.role}. It is shown once, and cannot be had again.`);
 }
-
-const time = (at: number | null) => (at === null ? "-" : new Date(at).toISOString().slice(0, 19));
 
 function shown(keys: readonly KeyRecord[]): string {
   const header = ["ID", "NAME", "ROLE", "CREATED", "EXPIRES", "REVOKED"];

@@ -23,6 +23,8 @@ export interface RunningServer {
   readonly metrics: Listening | undefined;
   readonly plane: DataPlane;
   readonly repository: RepositoryControl;
+  /** Whether it came to checking keys, for which their database may have to be waited for; false when it was closed before. */
+  readonly usable: Promise<boolean>;
   /**
    * Fails readiness, answers what was accepted, disposes every model. Safe to call twice.
    * @param lingerMs for so long new requests are still taken: some were on their way when nobody could know. Then for
@@ -57,7 +59,7 @@ export async function startServer(
     log,
     metrics,
     closing.signal,
-    { ...records, desired: await decisionsOf(settings, records.store), journal, tracing },
+    { ...records, desired: await decisionsOf(settings, records), journal, tracing },
   );
   // Closed when no model is left that may still have something to remember.
   opened.use(memories);
@@ -100,6 +102,10 @@ export async function startServer(
   const stopping = () => closing.signal.aborted;
   const grpc = await listenGrpc({ ...parts, stopping, logControl: logControl(log) }, grpcAddress);
   transports.push(grpc);
+  // Decided about models may have been what nobody knew without the database.
+  const follow = async () =>
+    void reconciler.reconcile().catch((err) => log.error({ err }, "decisions were not followed"));
+  if (records.arrival?.isHere === false) await records.arrival.first(follow);
   await reconciler.start();
   if (only === undefined) opened.use(watch(settings, reconciler, log));
   opened.defer(() => closing.abort());
@@ -110,6 +116,7 @@ export async function startServer(
     metrics: metricsServer,
     plane,
     repository: reconciler,
+    usable: (records.ready && records.arrival?.whenHere()) ?? Promise.resolve(true),
     close(lingerMs = 0) {
       linger = lingerMs;
       return started.disposeAsync();

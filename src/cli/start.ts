@@ -67,7 +67,7 @@ async function start(folder: string | undefined, flags: StartFlags): Promise<voi
   const stopped = untilSignal();
   await using tracing = await startTracing(env, settings, log);
   const server = await startServer(settings, env, log, model, tracing);
-  announce(server, log);
+  void server.usable.then((isUsable) => isUsable && announce(server, log));
   log.info({ signal: await stopped }, "stopping");
   await server.close(LINGER_MS);
   log.info({}, "stopped");

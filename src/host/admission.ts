@@ -29,7 +29,7 @@ const RETRY_AFTER_MS = 1000;
  * it takes the last place of the one with the most. What nobody waits for any more leaves the queue.
  */
 export class Admission {
-  readonly #limits: AdmissionLimits;
+  readonly limits: AdmissionLimits;
   readonly #queue: Waiter[] = [];
   readonly #runningOf = new Map<string, number>();
   /** When whose request was let in last, counted in requests; the longest ago comes first. */
@@ -38,7 +38,7 @@ export class Admission {
   #running = 0;
 
   constructor(limits: AdmissionLimits) {
-    this.#limits = limits;
+    this.limits = limits;
   }
 
   get waiting(): number {
@@ -56,7 +56,7 @@ export class Admission {
    */
   async enter(call: Call): Promise<void> {
     call.signal.throwIfAborted();
-    if (this.#running >= this.#limits.max_concurrency) return this.#wait(call);
+    if (this.#running >= this.limits.max_concurrency) return this.#wait(call);
     this.#running += 1;
     this.#serve(ownerOf(call));
   }
@@ -75,7 +75,7 @@ export class Admission {
   }
 
   async #wait(call: Call): Promise<void> {
-    const { timeout } = this.#limits;
+    const { timeout } = this.limits;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const owner = ownerOf(call);
     this.#makeRoom(owner);
@@ -120,7 +120,7 @@ export class Admission {
 
   /** @throws CapstanError QUEUE_FULL unless another caller has the queue mostly to itself. */
   #makeRoom(owner: string): void {
-    if (this.#queue.length < this.#limits.max_queue) return;
+    if (this.#queue.length < this.limits.max_queue) return;
     const places = Map.groupBy(this.#queue, (waiter) => waiter.owner);
     const greediest = [...places.values()].sort((a, b) => b.length - a.length)[0] ?? [];
     if (greediest.length <= (places.get(owner)?.length ?? 0) + 1) throw this.#full();
@@ -130,7 +130,7 @@ export class Admission {
   }
 
   #full(): CapstanError {
-    const { max_queue, max_concurrency } = this.#limits;
+    const { max_queue, max_concurrency } = this.limits;
     const message = `The model is busy: ${max_concurrency} requests run and ${max_queue} wait`;
     return new CapstanError("QUEUE_FULL", message, { retryAfterMs: RETRY_AFTER_MS });
   }

@@ -11,12 +11,12 @@ import {
   toCapstanError,
   withTokens,
 } from "../contracts/index.ts";
-import type { Admission } from "./admission.ts";
 import { answers, execute } from "./execution.ts";
 import type { Generation } from "./generation.ts";
 import { whenRead } from "./held-response.ts";
 import { describeConfig, describeModel } from "./metadata.ts";
 import { beginModelSpan, leftBecause, type ModelOperation, withSpan } from "./model-span.ts";
+import { Places } from "./places.ts";
 import type { ModelRegistry } from "./registry.ts";
 import type {
   DataPlane,
@@ -47,6 +47,7 @@ interface Asked {
 /** The one way to a model: every transport ends here. Each request holds the generation that answers it. */
 export class ModelDataPlane implements DataPlane {
   readonly #parts: DataPlaneParts;
+  readonly #places = new Places();
 
   constructor(parts: DataPlaneParts) {
     this.#parts = parts;
@@ -187,9 +188,9 @@ export class ModelDataPlane implements DataPlane {
     const span = asked.operation && beginModelSpan(call, asked.operation, generation);
     const own = withSpan(call, span);
     const started = performance.now();
-    let admitted = false;
+    let place: Disposable | undefined;
     try {
-      if (generation.admission) admitted = await admit(generation, generation.admission, own);
+      if (generation.admission) place = await this.#places.take(generation, asked.session, own);
       const result = await run(generation, own);
       this.#succeeded(generation, started);
       span?.end();
@@ -198,7 +199,7 @@ export class ModelDataPlane implements DataPlane {
       span?.end(error);
       throw this.#failed(generation, started, error);
     } finally {
-      if (admitted) generation.admission!.leave(call);
+      place?.[Symbol.dispose]();
       generation.release();
     }
   }
@@ -213,9 +214,9 @@ export class ModelDataPlane implements DataPlane {
     const span = asked.operation && beginModelSpan(call, asked.operation, generation);
     const own = withSpan(call, span);
     const started = performance.now();
-    let admitted = false;
+    let place: Disposable | undefined;
     try {
-      if (generation.admission) admitted = await admit(generation, generation.admission, own);
+      if (generation.admission) place = await this.#places.take(generation, asked.session, own);
       yield* run(generation, own);
       this.#succeeded(generation, started);
       span?.end();
@@ -224,7 +225,7 @@ export class ModelDataPlane implements DataPlane {
       throw this.#failed(generation, started, error);
     } finally {
       span?.end(leftBecause(call));
-      if (admitted) generation.admission!.leave(call);
+      place?.[Symbol.dispose]();
       generation.release();
     }
   }
@@ -286,13 +287,4 @@ function answerOf(llm: CapLLM, request: ChatRequest, call: Call): AsyncIterable<
 
 async function* wholeAnswer(llm: CapLLM, request: ChatRequest, call: Call): AsyncGenerator<Part> {
   yield* partsOf(await llm.predictText!(request, call));
-}
-
-async function admit(generation: Generation, admission: Admission, call: Call): Promise<true> {
-  const arrived = performance.now();
-  await admission.enter(call);
-  const waited = performance.now() - arrived;
-  generation.statistics.queued(waited);
-  call.trace?.event("capstan.admitted", { "capstan.queue.wait_ms": waited });
-  return true;
 }

@@ -1,36 +1,85 @@
+import { CapstanError } from "../contracts/index.ts";
+import { readJson, writeJson } from "../host/cache/files.ts";
 import type { Desired, DesiredState } from "../host/sources/desired.ts";
 import type { Database } from "../store/tables.ts";
 
-/** Decisions in the database: every replica that shares it follows them. */
+type Decided = Readonly<Record<string, Desired>>;
+
+/** Where decisions are found on this machine while the database is away. */
+export interface OnThisMachine {
+  /** A file for what was read last. */
+  readonly copy: string;
+  /** Decisions from before there was a database, until they are in it. */
+  readonly before: DesiredState;
+}
+
+/** Decisions in the database: every replica that shares it follows them, as they were read last while it is away. */
 export class DesiredTable implements DesiredState {
   readonly #database: Database;
-  /** What was read last: decisions hold while the database is away. */
-  #last: Readonly<Record<string, Desired>> = {};
+  readonly #here: OnThisMachine;
+  #last: Decided | undefined;
+  #copied: string | undefined;
 
-  constructor(database: Database) {
+  constructor(database: Database, here: OnThisMachine) {
     this.#database = database;
+    this.#here = here;
   }
 
-  async read(): Promise<Readonly<Record<string, Desired>>> {
+  async read(): Promise<Decided> {
     try {
-      const rows = await this.#database.selectFrom("desired_state").select(["model", "state"]).execute();
-      this.#last = Object.fromEntries(rows.map(({ model, state }) => [model, JSON.parse(state) as Desired]));
+      return await this.latest();
     } catch {
       // A look at the repository must not fail for it; a write says so.
+      this.#last ??= await readJson<Decided>(this.#here.copy);
+      return { ...(await this.#here.before.read()), ...this.#last };
     }
+  }
+
+  async latest(): Promise<Decided> {
+    const query = this.#database.selectFrom("desired_state").select(["model", "state"]).orderBy("model");
+    const rows = await answered(query.execute());
+    this.#last = Object.fromEntries(rows.map(({ model, state }) => [model, JSON.parse(state) as Desired]));
+    await this.#copy(this.#last);
     return this.#last;
   }
 
   async write(model: string, desired: Desired): Promise<void> {
     if (Object.keys(desired).length === 0) {
-      await this.#database.deleteFrom("desired_state").where("model", "=", model).execute();
+      await answered(this.#database.deleteFrom("desired_state").where("model", "=", model).execute());
       return;
     }
-    const row = { state: JSON.stringify(desired), changed_at: Date.now() };
-    await this.#database
-      .insertInto("desired_state")
-      .values({ model, ...row })
-      .onConflict((conflict) => conflict.column("model").doUpdateSet(row))
-      .execute();
+    const row = rowOf(desired);
+    const insert = this.#database.insertInto("desired_state").values({ model, ...row });
+    await answered(insert.onConflict((same) => same.column("model").doUpdateSet(row)).execute());
+  }
+
+  /** Writes a decision about a model that has none here. */
+  async add(model: string, desired: Desired): Promise<void> {
+    const insert = this.#database.insertInto("desired_state").values({ model, ...rowOf(desired) });
+    await answered(insert.onConflict((same) => same.column("model").doNothing()).execute());
+  }
+
+  /** A disk that does not take it must not fail a look either: it is tried again at the next. */
+  async #copy(decided: Decided): Promise<void> {
+    const text = JSON.stringify(decided);
+    if (text === this.#copied) return;
+    await writeJson(this.#here.copy, decided).then(
+      () => {
+        this.#copied = text;
+      },
+      () => {},
+    );
+  }
+}
+
+const rowOf = (desired: Desired) => ({ state: JSON.stringify(desired), changed_at: Date.now() });
+
+/** @throws CapstanError NOT_READY when the database does not do it. */
+async function answered<T>(asking: Promise<T>): Promise<T> {
+  try {
+    return await asking;
+  } catch (cause) {
+    const message = "What was decided about models is not known now: its database does not answer";
+    throw new CapstanError("NOT_READY", message, { cause });
   }
 }

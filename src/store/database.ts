@@ -4,6 +4,7 @@ import { type MigrationResultSet, Migrator } from "kysely/migration";
 import { type Address, databaseAddress, shownAddress } from "./address.ts";
 import * as first from "./migrations/0001-first.ts";
 import type { Database, Tables } from "./tables.ts";
+import { isUnreachable } from "./unreachable.ts";
 
 /** In the order they were made; a name is never changed. */
 const MIGRATIONS = { "0001-first": first };
@@ -44,17 +45,35 @@ export async function openStore(url: string, folder: string): Promise<Store> {
     db: database,
     provider: { getMigrations: async () => MIGRATIONS },
   });
+  const shown = shownAddress(address);
   return {
     database,
-    address: shownAddress(address),
+    address: shown,
     kind: address.kind,
-    migrate: () => migrate(migrator),
-    revert: async () => steps(await migrator.migrateDown()),
-    async migrations() {
+    migrate: named(shown, () => migrate(migrator)),
+    revert: named(shown, async () => steps(await migrator.migrateDown())),
+    migrations: named(shown, async () => {
       const known = await migrator.getMigrations();
       return known.map(({ name, executedAt }) => ({ name, ...(executedAt && { appliedAt: executedAt }) }));
-    },
+    }),
     [Symbol.asyncDispose]: () => database.destroy(),
+  };
+}
+
+/** As `work`; what it throws says which database it was, and which settings name it. */
+function named<T>(address: string, work: () => Promise<T>): () => Promise<T> {
+  return async () => {
+    try {
+      return await work();
+    } catch (cause) {
+      const { message } = cause as Error;
+      throw new Error(
+        `The database ${address} (auth.database_url, DATABASE_URL) cannot be used: ${message}`,
+        {
+          cause,
+        },
+      );
+    }
   };
 }
 
@@ -74,7 +93,8 @@ const PAUSE_MS = 100;
 async function migrate(migrator: Migrator): Promise<MigrationStep[]> {
   for (let attempt = 1; ; attempt++) {
     const outcome = await migrator.migrateToLatest();
-    if (outcome.error === undefined || attempt === ATTEMPTS) return steps(outcome);
+    if (outcome.error === undefined || attempt === ATTEMPTS || isUnreachable(outcome.error))
+      return steps(outcome);
     await setTimeout(PAUSE_MS);
   }
 }

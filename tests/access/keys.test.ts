@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Authenticator } from "../../src/access/authenticator.ts";
+import { AccessControl } from "../../src/access/control.ts";
 import { newKey } from "../../src/access/key.ts";
 import { AccessRecords } from "../../src/access/records.ts";
 import { allowsModel, UNLIMITED } from "../../src/access/role.ts";
@@ -145,6 +146,15 @@ describe("keys and roles", () => {
     await seeded.seedAdmin(ADMIN);
     const role = (await seeded.grantOf(ADMIN))?.role;
     expect(role).toMatchObject({ name: "admin", admin: true, requestsPerMinute: 9 });
+  });
+
+  it("end the work of a revoked key also after a database that hung is back", async () => {
+    const answers = [new Promise<string[]>(() => {})];
+    const hanging = { ended: () => answers.shift() ?? Promise.resolve(["k"]) };
+    await using control = new AccessControl(hanging as unknown as AccessRecords, [], SILENT);
+    const { promise, resolve } = Promise.withResolvers<string>();
+    control.hold({ id: "k", role: "user", admin: false }, resolve);
+    expect(await promise).toMatch(/revoked/);
   });
 
   it("take a key of their own as the administrator's, unless its role is none", async () => {

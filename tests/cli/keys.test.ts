@@ -97,6 +97,24 @@ it("shows what was used", async () => {
   expect((await capstan("usage", "--month", "2020-01")).text).not.toMatch(/a,b/);
 });
 
+it("shows one key with what its role allows and what it used", async () => {
+  const { id } = JSON.parse(
+    (await capstan("keys", "create", "--role", "basic", "--name", "one", "--json")).text,
+  ) as {
+    id: string;
+  };
+  await using store = await openStore(database, "/");
+  const row = { key_id: id, month: "2026-11", model: "iris", requests: 7, input_tokens: 0, output_tokens: 0 };
+  await store.database.insertInto("usage").values(row).execute();
+  const { text } = await capstan("keys", "inspect", id);
+  for (const line of [/^key +\w{12}$/m, /^requests a minute +60$/m, /^requests at once +no limit$/m])
+    expect(text).toMatch(line);
+  expect(text).toMatch(/^used 2026-11 +iris: 7 requests/m);
+  const json = JSON.parse((await capstan("keys", "inspect", id, "--json")).text) as object;
+  expect(json).toMatchObject({ id, name: "one", limits: { name: "basic" }, usage: [row] });
+  expect((await capstan("keys", "inspect", "nobody")).code).toBe(1);
+});
+
 it.each([
   [["keys", "create"], 2],
   [["keys", "create", "--role", "ghost"], 1],

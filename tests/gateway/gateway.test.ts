@@ -93,6 +93,13 @@ describe("a gateway", () => {
     expect((await fetch(url("echo/stream"), { method: "DELETE" })).status).toBe(405);
   });
 
+  it.each(["talk 1", "\u65e5\u672c \u00e9"])("passes the session %j on", async (session) => {
+    const headers = { "x-session-id": Buffer.from(session).toString("latin1") };
+    const { events } = await read("scripted/stream?prompt=seen", { headers });
+    const seen = events.slice(0, -1).map((event) => (dataOfEvent(event) as { text: string }).text);
+    expect(JSON.parse(seen.join(""))).toMatchObject({ session });
+  });
+
   it("ends with a failure after the first token", async () => {
     expect((await read("scripted/stream?prompt=breaks")).events.at(-1)).toMatchObject({
       event: "failure",

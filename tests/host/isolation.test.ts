@@ -168,6 +168,19 @@ describe("a model on a thread", () => {
     expect(await answer(runtime, "count")).toEqual([1]);
   });
 
+  it("is started again at once as long as it answers, and later each time when it does not", async () => {
+    const { log, lines } = keptLog();
+    await using runtime = await model({ ...THREAD, log });
+    const dies = () => expect(answer(runtime, "die")).rejects.toThrow("broke off");
+    for (let time = 0; time < 3; time++) {
+      await answer(runtime, "count");
+      await dies();
+    }
+    await dies();
+    const delays = lines.flatMap(({ fields }) => ("delay_ms" in fields ? [fields.delay_ms] : []));
+    expect(delays).toEqual([0, 0, 0, 500]);
+  });
+
   it("that cannot be started again is tried until it can, and is not ready until then", async () => {
     const { log, lines } = keptLog();
     await using runtime = await model({ ...THREAD, log });

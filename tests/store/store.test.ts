@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { databaseAddress, shownAddress } from "../../src/store/address.ts";
 import { openStore } from "../../src/store/database.ts";
+import { postgresPool } from "../../src/store/postgres-pool.ts";
 import { TestPostgres } from "../support/postgres.ts";
+import { StallingProxy } from "../support/stalling-proxy.ts";
 
 let folder: string;
 let postgres: TestPostgres;
@@ -43,6 +45,30 @@ describe("a database's address", () => {
     );
   });
 });
+
+it("a connection over which nothing comes any more is given up, and the next query has another", async () => {
+  const direct = new URL(postgres.url);
+  await using proxy = await StallingProxy.start(Number(direct.port));
+  direct.port = String(proxy.port);
+  const pool = postgresPool(direct.href, 300);
+  await pool.query("SELECT 1");
+  proxy.stall();
+  await expect(pool.query("SELECT 1")).rejects.toThrow();
+  proxy.resume();
+  expect((await pool.query<{ n: number }>("SELECT 2 AS n")).rows).toEqual([{ n: 2 }]);
+  await pool.end();
+});
+
+it.each(["sqlite:/nowhere/x.db", "postgres://u:secret@127.0.0.1:1/records"])(
+  "a database that cannot be opened is named, without its password: %s",
+  async (url) => {
+    await using store = await openStore(url, folder);
+    const named = new RegExp(`^The database ${store.address} .*auth\\.database_url, DATABASE_URL`);
+    for (const use of [() => store.migrate(), () => store.revert(), () => store.migrations()])
+      await expect(use()).rejects.toThrow(named);
+    expect(store.address).not.toContain("secret");
+  },
+);
 
 describe.each(["sqlite", "postgres"] as const)("the schema on %s", (kind) => {
   const open = () => openStore(kind === "sqlite" ? "sqlite:records.db" : postgres.url, folder);

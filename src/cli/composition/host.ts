@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import type { Logger } from "pino";
 import { batchedEmbeddings } from "../../host/batching/embeddings.ts";
 import { ArtifactCache } from "../../host/cache/artifact-cache.ts";
@@ -24,7 +25,6 @@ import { DesiredTable } from "../../records/desired-table.ts";
 import type { GatewayModel } from "../../settings/gateway-environment.ts";
 import type { Environment } from "../../settings/interpolate.ts";
 import type { ServerSettings } from "../../settings/server.ts";
-import type { Store } from "../../store/database.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Tracing } from "../../telemetry/tracing.ts";
 import type { Records } from "./kept-records.ts";
@@ -51,21 +51,24 @@ export function scanOf(settings: ServerSettings, env: Environment, only: Gateway
 /**
  * What people decide about the models of one repository. With a database everyone who shares it follows the same, else
  * the servers on this machine that serve the repository.
- * @throws the database's error when what was decided before cannot be taken over.
+ * @throws the database's error when what was decided before cannot be taken over. While it cannot be reached, that is put
+ *   off, and what was read last counts.
  */
 export async function decisionsOf(
   { cache_dir, model_repository_root }: ServerSettings,
-  store: Store | undefined,
+  { store, arrival }: Pick<Records, "store" | "arrival">,
 ): Promise<DesiredState> {
-  const name = createHash("sha256").update(model_repository_root).digest("hex").slice(0, 16);
-  const file = new DesiredFile(cache_dir, name);
+  const file = new DesiredFile(cache_dir, shortHash(model_repository_root));
   if (store === undefined) return file;
-  const table = new DesiredTable(store.database);
-  await adoptDecisions(file, table);
+  const copy = join(cache_dir, "desired", `of-${shortHash(store.address)}.json`);
+  const table = new DesiredTable(store.database, { copy, before: file });
+  await arrival?.first(() => adoptDecisions(file, table));
   return table;
 }
 
-interface HostRecords extends Pick<Records, "completions"> {
+const shortHash = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
+interface HostRecords extends Pick<Records, "completions" | "ready"> {
   readonly desired: DesiredState;
   readonly journal: Journal;
   readonly tracing: Tracing | undefined;
@@ -78,7 +81,7 @@ export function createHost(
   log: Logger,
   metrics: Metrics,
   stopping: AbortSignal,
-  { completions, desired, journal, tracing }: HostRecords,
+  { completions, desired, journal, tracing, ready: keysReady = () => true }: HostRecords,
 ) {
   const registry = new ModelRegistry((name, version) => reconciler.absence(name, version));
   const memories = new Memories({
@@ -139,7 +142,7 @@ export function createHost(
     version: settings.server_version,
     extensions: [...new Set([...EXTENSIONS, ...settings.extensions])],
   };
-  const ready = () => !stopping.aborted && reconciler.ready();
+  const ready = () => !stopping.aborted && keysReady() && reconciler.ready();
   const plane: DataPlane = new ModelDataPlane({ registry, server, ready });
   return { plane, reconciler, memories, sources };
 }

@@ -22,11 +22,16 @@ import { LogWriter } from "../../records/inference-log/writer.ts";
 import type { Environment } from "../../settings/interpolate.ts";
 import { type Problem, SettingsError } from "../../settings/problems.ts";
 import type { ServerSettings } from "../../settings/server.ts";
+import { Arrival, type Awaited } from "../../store/arrival.ts";
 import { openStore, type Store } from "../../store/database.ts";
 
 /** What is kept in a database; each part is absent where the settings do not ask for it. */
 export interface Records {
   readonly store?: Store | undefined;
+  /** Of the database: it may come later than the server. */
+  readonly arrival?: Arrival | undefined;
+  /** Whether keys can be checked; absent without access control. */
+  readonly ready?: () => boolean;
   readonly access?: AccessControl;
   readonly administration?: Administration;
   readonly completions?: CompletionCache | undefined;
@@ -37,7 +42,10 @@ export interface Records {
   readonly around: (plane: DataPlane) => DataPlane;
 }
 
-/** What `openRecords` opens. The schema of the database is brought up to date. */
+/**
+ * What `openRecords` opens. The schema of the database is brought up to date, as soon as it can be reached.
+ * @throws the database's error when it answers and cannot be used.
+ */
 export async function openKept(
   settings: ServerSettings,
   env: Environment,
@@ -48,17 +56,30 @@ export async function openKept(
   const store = withDatabase
     ? opened.use(await openStore(settings.auth.database_url, process.cwd()))
     : undefined;
-  for (const { name } of (await store?.migrate()) ?? [])
-    log.info({ database: store!.address, name }, "schema migrated");
+  const arrival = store && opened.use(new Arrival(awaitedOf(settings, store), log));
+  await arrival?.first(() => migrate(store!, log));
   const redis = redisOf(settings, log, opened);
   const completions = completionsOf(settings, store, redis, log);
   const logWriter =
     store && settings.inference_log.enabled ? opened.use(writerOf(settings, store, log)) : undefined;
-  const shared = { store, completions, logWriter, redisReady: redis && (() => redis.status === "ready") };
-  if (store === undefined || !settings.auth.enabled)
+  const redisReady = redis && (() => redis.status === "ready");
+  const shared = { store, arrival, completions, logWriter, redisReady };
+  if (store === undefined || arrival === undefined || !settings.auth.enabled)
     return { ...shared, around: layersOf(settings, logWriter) };
-  const keys = await openAccess(settings, env, store, redis, log, opened);
+  const keys = await openAccess(settings, env, { store, arrival, redis }, log, opened);
   return { ...shared, ...keys, around: layersOf(settings, logWriter, keys.limited) };
+}
+
+async function migrate(store: Store, log: Log): Promise<void> {
+  for (const { name } of await store.migrate())
+    log.info({ database: store.address, name }, "schema migrated");
+}
+
+function awaitedOf({ auth }: ServerSettings, { address }: Store): Awaited {
+  const withKeys = "no key can be checked, and this server is not ready";
+  const withoutKeys =
+    "what was decided about models counts as it was read last, and what is to be kept waits";
+  return { database: address, meanwhile: auth.enabled ? withKeys : withoutKeys };
 }
 
 /** From the inside: what callers may do, and around it what is written down, refusals as well. */
@@ -96,14 +117,19 @@ function completionsOf(
 async function openAccess(
   settings: ServerSettings,
   env: Environment,
-  store: Store,
-  redis: Redis | undefined,
+  {
+    store,
+    arrival,
+    redis,
+  }: { readonly store: Store; readonly arrival: Arrival; readonly redis: Redis | undefined },
   log: Log,
   opened: AsyncDisposableStack,
 ) {
   const records = new AccessRecords(store.database);
-  await seedAdmin(records, env.CAPSTAN_ADMIN_KEY, log);
-  const access = opened.use(new AccessControl(records, openRoutes(settings), log));
+  const seed = checkedSeed(env.CAPSTAN_ADMIN_KEY);
+  if (seed !== undefined) await arrival.first(() => seedAdmin(records, seed, log));
+  const ready = () => arrival.isHere;
+  const access = opened.use(new AccessControl(records, openRoutes(settings), log, ready));
   const usage = opened.use(new Usage(store.database, log));
   const rates = new Rates(redis, settings.on_redis_down);
   const quotas = opened.use(new Quotas(store.database, log));
@@ -122,6 +148,7 @@ async function openAccess(
   };
   return {
     access,
+    ready,
     administration: administration(records, usage, changed),
     limited: (plane: DataPlane): DataPlane =>
       new AccessPlane(plane, { authenticator, limits, usage, refusals }),
@@ -176,9 +203,8 @@ const OPEN_CALLS = [
 const SHORTEST_SEED = 16;
 
 /** @throws SettingsError for a key that cannot be an administrator's. */
-async function seedAdmin(records: AccessRecords, seed: string | undefined, log: Log): Promise<void> {
-  if (!seed) return;
-  const { id, revokedAt } = await records.seedAdmin(checkedSeed(seed)).catch((error: unknown) => {
+async function seedAdmin(records: AccessRecords, seed: string, log: Log): Promise<void> {
+  const { id, revokedAt } = await records.seedAdmin(seed).catch((error: unknown) => {
     throw isInvalid(error) ? refused("CAPSTAN_ADMIN_KEY", "", error.message) : error;
   });
   if (revokedAt !== null)
@@ -191,7 +217,8 @@ async function seedAdmin(records: AccessRecords, seed: string | undefined, log: 
 const isInvalid = (error: unknown): error is CapstanError =>
   error instanceof CapstanError && error.code === "INVALID_ARGUMENT";
 
-function checkedSeed(key: string): string {
+function checkedSeed(key: string | undefined): string | undefined {
+  if (!key) return undefined;
   if (key.length >= SHORTEST_SEED) return key;
   throw refused(
     "CAPSTAN_ADMIN_KEY",

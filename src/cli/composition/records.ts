@@ -9,7 +9,8 @@ import type { Records } from "./kept-records.ts";
 /**
  * Opens what the settings ask to keep. Where they ask for nothing, the libraries for it are not loaded.
  * @param opened closes what is opened here.
- * @throws Error when the database cannot be opened: a server that was asked for access control does not run open.
+ * @throws Error when the database answers and cannot be used. While it cannot be reached, it is waited for beside the server,
+ *   which never runs open when it was asked for access control.
  */
 export async function openRecords(
   settings: ServerSettings,

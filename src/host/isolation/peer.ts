@@ -27,6 +27,8 @@ export class Peer {
   /** Called when something that was asked is not wanted any more. */
   onAbort: () => void = () => {};
   onNote: (name: string, value: unknown) => void = () => {};
+  /** Questions that were answered, and did not fail. */
+  answered = 0;
   #last = 0;
   #closed: CapstanError | undefined;
 
@@ -147,7 +149,7 @@ export class Peer {
     if (this.#closed !== undefined) return;
     const pending = "id" in message ? this.#pending.get(message.id) : undefined;
     if (message.type === "item") pending?.inbox.put(message.value);
-    else if (message.type === "done") this.#settle(message.id, (inbox) => inbox.end(message.value));
+    else if (message.type === "done") this.#answered(message);
     else if (message.type === "failed")
       this.#settle(message.id, (inbox) => inbox.fail(errorFromWire(message.error)));
     else if (message.type === "log") (pending?.log ?? this.#log)[message.level](message.fields, message.text);
@@ -156,6 +158,11 @@ export class Peer {
     else if (message.type === "note") this.onNote(message.name, message.value);
     else this.#answers.receive(message);
     if (message.type === "pong") this.#pings.delete(message.id);
+  }
+
+  #answered({ id, value }: Extract<Message, { type: "done" }>): void {
+    this.answered += 1;
+    this.#settle(id, (inbox) => inbox.end(value));
   }
 
   #settle(id: number, how: (inbox: Inbox) => void): void {

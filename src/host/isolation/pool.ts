@@ -86,18 +86,15 @@ export class WorkerPool implements AsyncDisposable {
   #add(worker: ModelWorker, failures: number): void {
     this.#workers.add(worker);
     this.#arrived.resolve();
-    const since = performance.now();
     void worker.ended.then((why) => {
       this.#workers.delete(worker);
       if (this.#workers.size === 0) this.#arrived = Promise.withResolvers();
       if (this.#disposal !== undefined) return;
       isolationCounts.brokeOff(this.name);
-      this.#parts.log.error(
-        { model: this.name, why },
-        "An isolated model broke off; it is being started again",
-      );
-      const quick = performance.now() - since < LONGEST_DELAY_MS;
-      this.#restart(quick ? failures + 1 : 1);
+      const inARow = worker.hasAnswered ? 1 : failures + 1;
+      const fields = { model: this.name, why, delay_ms: delayAfter(inARow) };
+      this.#parts.log.error(fields, "An isolated model broke off; it is being started again");
+      this.#restart(inARow);
     });
   }
 
@@ -109,8 +106,7 @@ export class WorkerPool implements AsyncDisposable {
 
   async #startAgain(failures: number): Promise<void> {
     const { signal } = this.#stopping;
-    const delay = failures <= 1 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (failures - 2), LONGEST_DELAY_MS);
-    await sleep(delay, undefined, { signal });
+    await sleep(delayAfter(failures), undefined, { signal });
     const call = { signal, requestId: "restart", log: this.#parts.log };
     try {
       this.#add(await ModelWorker.start(this.#parts, call), failures);
@@ -120,6 +116,11 @@ export class WorkerPool implements AsyncDisposable {
       this.#restart(failures + 1);
     }
   }
+}
+
+/** @param failures in a row: one is an accident. */
+function delayAfter(failures: number): number {
+  return failures <= 1 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (failures - 2), LONGEST_DELAY_MS);
 }
 
 async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {

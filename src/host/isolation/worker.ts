@@ -64,6 +64,11 @@ export class ModelWorker implements AsyncDisposable {
     });
   }
 
+  /** Whether it did more than load. */
+  get hasAnswered(): boolean {
+    return this.peer.answered > 1;
+  }
+
   /** Ends it when what it was asked is answered, and waits for that. Safe to call twice. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#disposal ??= this.#dispose();

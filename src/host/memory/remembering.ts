@@ -14,7 +14,7 @@ import { answerOf, answersTools, askedOf, continued } from "./history.ts";
 import type { SessionTurn } from "./session-turn.ts";
 import type { SharedStore } from "./shared-store.ts";
 import { tokenCounter } from "./tokens.ts";
-import { type CountTokens, recentTurns, type Window } from "./window.ts";
+import { type CountTokens, mostTurns, recentTurns, type Window } from "./window.ts";
 
 /** What a model remembers its conversations with. */
 export interface ModelMemory {
@@ -80,7 +80,7 @@ async function* remembered(
 async function begin(memory: Counting, session: Session, needed: boolean, call: Call) {
   await using held = new AsyncDisposableStack();
   const { store, window, count } = memory;
-  const turn = held.use(await store.begin(session, window.turns, call));
+  const turn = held.use(await store.begin(session, mostTurns(window), call));
   const turns = await recentTurns((last) => turn.read(last, call), window, needed, count, call);
   held.move();
   return { turn, turns };

@@ -12,6 +12,12 @@ export type CountTokens = (text: string, call: Call) => Promise<number>;
 /** The newest turns of a session, oldest first; all of them without `last`. */
 export type ReadTurns = (last: number | undefined) => Promise<readonly Turn[]>;
 
+/** How many turns a window has room for at most, as each has a token or more; undefined for any number. */
+export function mostTurns({ turns = Infinity, tokens = Infinity }: Window): number | undefined {
+  const most = Math.min(turns, tokens);
+  return most === Infinity ? undefined : most;
+}
+
 /**
  * The newest turns that fit. A turn that begins with the result of a tool stays together with the one that asked for
  * it, even where both do not fit: a model refuses the one without the other.
@@ -24,7 +30,7 @@ export async function recentTurns(
   count: CountTokens,
   call: Call,
 ): Promise<Turn[]> {
-  const exchanges = exchangesOf(await readBack(read, window.turns));
+  const exchanges = exchangesOf(await readBack(read, mostTurns(window)));
   const { turns = Infinity, tokens = Infinity } = window;
   const kept: Turn[][] = [];
   let [length, size] = [0, 0];

@@ -16,7 +16,7 @@ export class Decisions {
   }
 
   async of(model: string): Promise<Desired> {
-    return (await this.#desired.read())[model] ?? {};
+    return (await this.#desired.latest())[model] ?? {};
   }
 
   async wanted(model: string, wanted: boolean): Promise<void> {

@@ -21,7 +21,13 @@ export interface Desired {
 
 /** Where decisions are kept. Replicas that share one follow the same decisions. */
 export interface DesiredState {
+  /** As they are, or as they were when that could last be read. */
   read(): Promise<Readonly<Record<string, Desired>>>;
+  /**
+   * As they are, for a change: one to what was would undo what others decided since.
+   * @throws CapstanError NOT_READY when they cannot be read.
+   */
+  latest(): Promise<Readonly<Record<string, Desired>>>;
   /** An empty decision is none. */
   write(model: string, desired: Desired): Promise<void>;
 }
@@ -37,19 +43,22 @@ export function changeDesired(
   const before = changing.get(state) ?? Promise.resolve();
   const changed = before
     .catch(() => {})
-    .then(async () => state.write(model, next((await state.read())[model] ?? {})));
+    .then(async () => state.write(model, next((await state.latest())[model] ?? {})));
   changing.set(state, changed);
   return changed;
 }
 
 /**
  * Moves decisions from where they were kept before, once: where a model was decided about since, that stands.
+ * @param to `add` writes only where there is none.
  * @throws what reading or writing throws; nothing is lost then.
  */
-export async function adoptDecisions(from: DesiredState, to: DesiredState): Promise<void> {
-  const known = await to.read();
+export async function adoptDecisions(
+  from: DesiredState,
+  to: { add(model: string, desired: Desired): Promise<void> },
+): Promise<void> {
   for (const [model, desired] of Object.entries(await from.read())) {
-    if (known[model] === undefined) await to.write(model, desired);
+    await to.add(model, desired);
     await from.write(model, {});
   }
 }
@@ -78,6 +87,10 @@ export class DesiredFile implements DesiredState {
     return Object.fromEntries(
       entries.flatMap((entry) => (entry === undefined ? [] : [[entry.model, entry.desired]])),
     );
+  }
+
+  latest(): Promise<Readonly<Record<string, Desired>>> {
+    return this.read();
   }
 
   async write(model: string, desired: Desired): Promise<void> {

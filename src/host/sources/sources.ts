@@ -171,6 +171,9 @@ export class Sources implements AsyncDisposable {
     await changeDesired(this.#parts.desired, model, (now) => {
       const isSame = now.rollback?.from === from && now.rollback.to.revision === to.revision;
       return isSame ? { ...now, rollback: { from, to, ended: occasion } } : now;
+    }).catch((err: unknown) => {
+      // The next look tries again: what is served does not wait for it.
+      this.#parts.log.debug({ err, model }, "the end of a rollback could not be written down");
     });
     return false;
   }
