@@ -1,5 +1,5 @@
-import { CapstanError } from "../contracts/index.ts";
 import type { Administration } from "../host/administration.ts";
+import { answered } from "../store/answered.ts";
 import type { AccessRecords } from "./records.ts";
 import type { Usage } from "./usage.ts";
 
@@ -16,24 +16,17 @@ export function administration(records: AccessRecords, usage: Usage, changed: ()
       return result;
     };
   return {
-    keys: answered(() => records.keys()),
-    key: answered((id) => records.key(id)),
-    createKey: answered((role, options) => records.createKey(role, options)),
-    rotate: answered(changing((id: string, overlapMs: number) => records.rotate(id, overlapMs))),
-    revoke: answered(changing((id: string) => records.revoke(id))),
-    roles: answered(() => records.roles()),
-    setRole: answered(changing((role) => records.setRole(role))),
-    usage: answered((of) => usage.rows(of)),
+    keys: orAway(() => records.keys()),
+    key: orAway((id) => records.key(id)),
+    createKey: orAway((role, options) => records.createKey(role, options)),
+    rotate: orAway(changing((id: string, overlapMs: number) => records.rotate(id, overlapMs))),
+    revoke: orAway(changing((id: string) => records.revoke(id))),
+    roles: orAway(() => records.roles()),
+    setRole: orAway(changing((role) => records.setRole(role))),
+    usage: orAway((of) => usage.rows(of)),
   };
 }
 
-function answered<A extends unknown[], T>(ask: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
-  return async (...args) => {
-    try {
-      return await ask(...args);
-    } catch (cause) {
-      if (cause instanceof CapstanError) throw cause;
-      throw new CapstanError("NOT_READY", "The database of keys does not answer", { cause });
-    }
-  };
+function orAway<A extends unknown[], T>(ask: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
+  return (...args) => answered(ask(...args), "The database of keys does not answer");
 }

@@ -1,6 +1,6 @@
-import { CapstanError } from "../contracts/index.ts";
 import { readJson, writeJson } from "../host/cache/files.ts";
 import type { Desired, DesiredState } from "../host/sources/desired.ts";
+import { answered } from "../store/answered.ts";
 import type { Database } from "../store/tables.ts";
 
 type Decided = Readonly<Record<string, Desired>>;
@@ -37,7 +37,7 @@ export class DesiredTable implements DesiredState {
 
   async latest(): Promise<Decided> {
     const query = this.#database.selectFrom("desired_state").select(["model", "state"]).orderBy("model");
-    const rows = await answered(query.execute());
+    const rows = await decided(query.execute());
     this.#last = Object.fromEntries(rows.map(({ model, state }) => [model, JSON.parse(state) as Desired]));
     await this.#copy(this.#last);
     return this.#last;
@@ -45,25 +45,28 @@ export class DesiredTable implements DesiredState {
 
   async write(model: string, desired: Desired): Promise<void> {
     if (Object.keys(desired).length === 0) {
-      await answered(this.#database.deleteFrom("desired_state").where("model", "=", model).execute());
+      await decided(this.#database.deleteFrom("desired_state").where("model", "=", model).execute());
       return;
     }
     const row = rowOf(desired);
     const insert = this.#database.insertInto("desired_state").values({ model, ...row });
-    await answered(insert.onConflict((same) => same.column("model").doUpdateSet(row)).execute());
+    await decided(insert.onConflict((same) => same.column("model").doUpdateSet(row)).execute());
   }
 
-  /** Writes a decision about a model that has none here. */
+  /**
+   * Writes a decision about a model that has none here.
+   * @throws the database's error: at the start it tells a wrong database from one that is away.
+   */
   async add(model: string, desired: Desired): Promise<void> {
     const insert = this.#database.insertInto("desired_state").values({ model, ...rowOf(desired) });
-    await answered(insert.onConflict((same) => same.column("model").doNothing()).execute());
+    await insert.onConflict((same) => same.column("model").doNothing()).execute();
   }
 
   /** A disk that does not take it must not fail a look either: it is tried again at the next. */
-  async #copy(decided: Decided): Promise<void> {
-    const text = JSON.stringify(decided);
+  async #copy(last: Decided): Promise<void> {
+    const text = JSON.stringify(last);
     if (text === this.#copied) return;
-    await writeJson(this.#here.copy, decided).then(
+    await writeJson(this.#here.copy, last).then(
       () => {
         this.#copied = text;
       },
@@ -74,12 +77,5 @@ export class DesiredTable implements DesiredState {
 
 const rowOf = (desired: Desired) => ({ state: JSON.stringify(desired), changed_at: Date.now() });
 
-/** @throws CapstanError NOT_READY when the database does not do it. */
-async function answered<T>(asking: Promise<T>): Promise<T> {
-  try {
-    return await asking;
-  } catch (cause) {
-    const message = "What was decided about models is not known now: its database does not answer";
-    throw new CapstanError("NOT_READY", message, { cause });
-  }
-}
+const decided = <T>(asking: Promise<T>): Promise<T> =>
+  answered(asking, "What was decided about models is not known now: its database does not answer");

@@ -16,7 +16,8 @@ const POSTGRES = /^postgres(ql)?(\+\w+)?:\/\//i;
  * @throws SettingsError saying what is possible; the address itself, which may hold a password, is not in it.
  */
 export function databaseAddress(url: string, folder: string): Address {
-  if (POSTGRES.test(url)) return { kind: "postgres", url: url.replace(POSTGRES, "postgres://") };
+  const postgres = POSTGRES.test(url) ? url.replace(POSTGRES, "postgres://") : undefined;
+  if (postgres !== undefined && URL.canParse(postgres)) return { kind: "postgres", url: postgres };
   const scheme = SQLITE.exec(url);
   if (scheme === null) {
     const message = `must be sqlite:path or postgres://user:password@host/name, here and in DATABASE_URL`;

@@ -72,12 +72,15 @@ describe("without access control", () => {
     await using server = await serve(repository.root, { ...keeping, auth: { database_url: postgres.url } });
     expect((await server.get("/v2/health/ready")).status).toBe(200);
     expect((await server.post("/v1/chat/completions", asked)).status).toBe(200);
+    expect((await server.get("/admin/log")).status).toBe(503);
+    expect((await server.request("/admin/cache", { method: "DELETE" })).status).toBe(503);
     await postgres.restart();
-    const log = async () => {
-      const { status, body } = await server.get("/admin/log");
-      return status === 200 && (body as { rows: { model: string }[] }).rows;
+    const rows = async () => {
+      const { status: code, body } = await server.get("/admin/log");
+      return code === 200 ? (body as { log: { model: string }[] }).log : [];
     };
-    expect(await eventually(async () => (await log()) || undefined)).toMatchObject([{ model: "echo" }]);
+    await eventually(async () => (await rows()).length > 0);
+    expect(await rows()).toMatchObject([{ model: "echo", status: "ok" }]);
     const isKept = async () => {
       const answer = await server.request("/v1/chat/completions", {
         method: "POST",

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { CapstanError, Located } from "../../src/contracts/index.ts";
 import { ArtifactCache } from "../../src/host/cache/artifact-cache.ts";
 import { type Candidate, onlyModel } from "../../src/host/repository.ts";
@@ -83,6 +83,22 @@ describe("replicas with the same decisions", () => {
     await scanned;
     expect((await one.desired.read()).m).toEqual({ pin: to });
   });
+});
+
+it("a rollback that is over is followed while that cannot be written down, and written down later", async () => {
+  await using one = await replica();
+  const to = await locatedNow(one);
+  registry.aliases.champion = "2";
+  await one.look();
+  const { revision: from } = await locatedNow(one);
+  await one.desired.write("m", { rollback: { from, to } });
+  registry.aliases.champion = "3";
+  await one.look();
+  const away = vi.spyOn(one.desired, "latest").mockRejectedValue(new Error("away"));
+  expect(await one.versionNow()).toBe("3");
+  away.mockRestore();
+  expect(await one.versionNow()).toBe("3");
+  expect((await one.desired.read()).m?.rollback?.ended).toEqual(expect.any(String));
 });
 
 it("a look is found while a scan is under way", async () => {

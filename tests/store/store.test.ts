@@ -39,11 +39,13 @@ describe("a database's address", () => {
     expect(shownAddress(databaseAddress("sqlite:a.db", "/f"))).toBe("sqlite:/f/a.db");
   });
 
-  it("is nothing else, and a refusal does not repeat it", () => {
-    expect(() => databaseAddress("mysql://u:secret@h/n", "/f")).toThrow(
-      /^auth\.database_url: must be sqlite:path or (?!.*secret)/,
-    );
-  });
+  it.each(["mysql://u:secret@h/n", "postgres://u:secret@[/n", "postgres://u:secret@h:port/n"])(
+    "is nothing else, and a refusal does not repeat it: %s",
+    (url) => {
+      const message = /^auth\.database_url: must be sqlite:path or (?!.*secret)/;
+      expect(() => databaseAddress(url, "/f")).toThrow(message);
+    },
+  );
 });
 
 it("a connection over which nothing comes any more is given up, and the next query has another", async () => {

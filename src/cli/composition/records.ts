@@ -3,6 +3,7 @@ import type { LogFilter, RecordsControl } from "../../host/administration.ts";
 import { logRows } from "../../records/inference-log/read.ts";
 import type { Environment } from "../../settings/interpolate.ts";
 import type { ServerSettings } from "../../settings/server.ts";
+import { answered } from "../../store/answered.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Records } from "./kept-records.ts";
 
@@ -29,7 +30,7 @@ function keepsAnything(settings: ServerSettings): boolean {
 
 /** One that replicas may share is for what people decide about models, whatever else is kept. */
 function needsDatabase({ auth, inference_log, completion_cache }: ServerSettings): boolean {
-  const isShared = /^postgres(ql)?:/i.test(auth.database_url);
+  const isShared = /^postgres(ql)?(\+\w+)?:/i.test(auth.database_url);
   return isShared || auth.enabled || inference_log.enabled || completion_cache?.store === "sql";
 }
 
@@ -44,10 +45,14 @@ export function watchRecords(
   if (access) watched.watchRefusals(access.refusals.counts);
 }
 
-/** What administrators may ask of the records. */
+/** What administrators may ask of the records. Each throws CapstanError NOT_READY while their store does not answer. */
 export function recordsOf({ store, completions, logWriter }: Records): RecordsControl {
-  return {
-    ...(completions && { purgeCompletions: (model?: string) => completions.purge(model) }),
-    ...(store && logWriter && { log: (of: LogFilter) => logRows(store.database, logWriter, of) }),
-  };
+  const purge = (model?: string) =>
+    answered(completions!.purge(model), "No kept answer was removed: their store does not answer");
+  const log = (of: LogFilter) =>
+    answered(
+      logRows(store!.database, logWriter!, of),
+      "The inference log cannot be read now: its database does not answer",
+    );
+  return { ...(completions && { purgeCompletions: purge }), ...(store && logWriter && { log }) };
 }
