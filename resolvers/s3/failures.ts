@@ -40,7 +40,8 @@ export function s3Failure(where: string, cause: unknown): CapstanError {
   }
   if (status === 412) return changed(where);
   const what = name === "Error" ? code : name;
-  const reason = [status, message.includes(what ?? "") ? "" : what, message].filter(Boolean).join(" ");
+  const label = [status, message.includes(what ?? "") ? "" : what].filter(Boolean).join(" ");
+  const reason = [label, message].filter(Boolean).join(": ");
   const advice = adviceOn(what, message, status);
   return new CapstanError("UPSTREAM", `Cannot read ${where}: ${reason}${advice ? `. ${advice}` : ""}`, {
     cause,

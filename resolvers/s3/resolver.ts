@@ -10,6 +10,18 @@ import { changed, s3Failure } from "./failures.ts";
 import { pathFor, placeOf } from "./location.ts";
 import type { S3Options } from "./options.ts";
 import { Store, type StoredObject } from "./store.ts";
+import { copyUnchanged } from "./unchanged.ts";
+
+/** What is to be fetched, and from which bucket. */
+interface Chosen extends Choice {
+  readonly bucket: string;
+}
+
+interface Folders {
+  readonly directory: string;
+  /** Of what was fetched before. */
+  readonly earlier: string | undefined;
+}
 
 /** Objects of a bucket as files. The revision is a digest of the listing: keys, ETags and sizes. */
 export class S3Resolver implements Resolver {
@@ -31,11 +43,16 @@ export class S3Resolver implements Resolver {
     };
   }
 
-  async fetch({ location, revision }: Located, directory: string, call: Call): Promise<void> {
+  async fetch(
+    { location, revision }: Located,
+    directory: string,
+    call: Call,
+    earlier?: string,
+  ): Promise<void> {
     const { bucket, ...choice } = await this.#again(location, call);
     if (revisionOf(choice) !== revision) throw changed(location);
     this.#limit(choice.objects, location);
-    await this.#copyAll(bucket, choice, directory, call);
+    await this.#copyAll({ bucket, ...choice }, { directory, earlier }, call);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -43,7 +60,7 @@ export class S3Resolver implements Resolver {
   }
 
   /** The choice that `locate` made, listed anew. */
-  async #again(location: string, call: Call): Promise<Choice & { readonly bucket: string }> {
+  async #again(location: string, call: Call): Promise<Chosen> {
     const { bucket, key, folder } = placeOf(location);
     const prefix = folder && key !== "" ? `${key}/` : key;
     if (!folder) {
@@ -61,14 +78,21 @@ export class S3Resolver implements Resolver {
   }
 
   /** The first that fails stops the others, and all have stopped when this ends. */
-  async #copyAll(bucket: string, { prefix, objects }: Choice, directory: string, call: Call): Promise<void> {
+  async #copyAll(
+    { bucket, prefix, objects }: Chosen,
+    { directory, earlier }: Folders,
+    call: Call,
+  ): Promise<void> {
     const limit = pLimit(this.#options.parallel);
     const failing = new AbortController();
     const signal = AbortSignal.any([call.signal, failing.signal]);
     const copies = objects.map((object) =>
       limit(async () => {
-        const path = pathFor(directory, nameOf(object.key, prefix));
-        await this.#copy(bucket, object, path, { ...call, signal });
+        const name = nameOf(object.key, prefix);
+        const path = pathFor(directory, name);
+        const own = { ...call, signal };
+        if (earlier && (await copyUnchanged(pathFor(earlier, name), path, object, own))) return;
+        await this.#copy(bucket, object, path, own);
       }).catch((cause) => {
         failing.abort(cause);
         throw cause;

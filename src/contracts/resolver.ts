@@ -21,8 +21,11 @@ export interface Resolver extends AsyncDisposable {
    * NOT_READY for a version that is not complete yet.
    */
   locate(uri: string, call: Call): Promise<Located>;
-  /** Writes the files into an existing, empty directory. */
-  fetch(located: Located, directory: string, call: Call): Promise<void>;
+  /**
+   * Writes the files into an existing, empty directory.
+   * @param earlier a folder of what the same uri stood for before, to copy from it what is the same; nobody writes into it.
+   */
+  fetch(located: Located, directory: string, call: Call, earlier?: string): Promise<void>;
   /** The uri of one version of what a uri stands for. Absent: only what served before can be gone back to. */
   pinned?(uri: string, version: string): string;
   /** Yields when the uri may have changed. */

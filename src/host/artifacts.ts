@@ -96,10 +96,10 @@ export async function materialise(
   call: Call,
 ): Promise<Materialised> {
   if (located.path !== undefined) return { path: located.path };
-  const artifact = await cache.acquire(key, located, async (directory) => {
+  const artifact = await cache.acquire(key, located, async (directory, earlier) => {
     await using closing = new AsyncDisposableStack();
     const resolver = await openResolver(uri, options, host, closing);
-    await resolver.fetch(located, directory, call);
+    await resolver.fetch(located, directory, call, earlier);
   });
   return stack.use(artifact);
 }

@@ -250,8 +250,9 @@ export class ModelDataPlane implements DataPlane {
   }
 
   #failed(generation: Generation, started: number, thrown: unknown): CapstanError {
-    generation.statistics.failed(performance.now() - started);
-    return toCapstanError(thrown);
+    const error = toCapstanError(thrown);
+    generation.statistics.failed(performance.now() - started, error.code === "CANCELLED");
+    return error;
   }
 }
 

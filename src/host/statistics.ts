@@ -49,6 +49,7 @@ export class Statistics {
   #lastInference = 0;
   #rows = 0;
   #executions = 0;
+  #abandoned = 0;
 
   succeeded(ms: number): void {
     add(this.#stats.success, ms);
@@ -56,8 +57,10 @@ export class Statistics {
     this.#lastInference = Date.now();
   }
 
-  failed(ms: number): void {
+  /** @param abandoned by its caller: it counts among those that failed, and says nothing about the model. */
+  failed(ms: number, abandoned = false): void {
     add(this.#stats.fail, ms);
+    if (abandoned) this.#abandoned += 1;
     this.durations.observe(ms / MS_PER_SECOND);
   }
 
@@ -95,6 +98,7 @@ export class Statistics {
     return {
       succeeded: success.count,
       failed: fail.count,
+      abandoned: this.#abandoned,
       cacheHits: cache_hit.count,
       cacheMisses: cache_miss.count,
     };

@@ -39,8 +39,17 @@ const canary = z
   .strictObject({
     alias: z.string().min(1).describe("The alias of the version that is tried."),
     weight: z.coerce.number().min(0).max(100).describe("Per cent of the requests that it gets."),
-    max_error_rate: z.coerce.number().min(0).max(1).optional().describe("Above it the canary is taken back."),
-    max_latency_ratio: z.coerce.number().positive().optional().describe("As many times the other's latency."),
+    max_error_rate: z.coerce
+      .number()
+      .min(0)
+      .max(1)
+      .optional()
+      .describe("How much more of its requests may fail than of the other's."),
+    max_latency_ratio: z.coerce
+      .number()
+      .positive()
+      .optional()
+      .describe("How many times the other's mean duration it may take."),
     min_requests: integer(1).prefault(20).describe("Before either limit counts."),
   })
   .describe("A second version that gets a share of the requests.");

@@ -45,6 +45,24 @@ describe("the cache of artifacts", () => {
     expect(await kept()).toEqual([one.digest]);
   });
 
+  it("shows a fetch what served last of the same source, where it is whole, and holds it meanwhile", async () => {
+    const cache = open();
+    const seen: (string | undefined)[] = [];
+    const fetch = (content: string) => async (folder: string, earlier: string | undefined) => {
+      seen.push(earlier && (await readFile(join(earlier, "sub", "model"), "utf8")));
+      if (earlier) expect(await readdir(join(root, "leases", earlier.split("/").at(-1)!))).toHaveLength(2);
+      await writing(content)(folder);
+    };
+    const first = await cache.acquire("k", located("1"), fetch("a"));
+    await cache.remember("k", located("1"));
+    await cache.remember("k", { ...located("in place"), path: root });
+    await cache.acquire("k", located("2"), fetch("b"));
+    await cache.acquire("other", located("1"), fetch("c"));
+    await rm(join(first.path, "sub"), { recursive: true });
+    await cache.acquire("k", located("3"), fetch("d"));
+    expect(seen).toEqual([undefined, "a", undefined, undefined]);
+  });
+
   it("leaves nothing of a fetch that fails", async () => {
     const fetch = async (folder: string) => {
       await writing("half")(folder);

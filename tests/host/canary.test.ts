@@ -1,5 +1,5 @@
-import { beforeEach, describe, expect, it } from "vitest";
-import { type InferRequest, textTensor } from "../../src/contracts/index.ts";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { CapstanError, type InferRequest, textTensor } from "../../src/contracts/index.ts";
 import { openCall } from "../../src/host/call.ts";
 import { ModelDataPlane } from "../../src/host/data-plane.ts";
 import { Generation } from "../../src/host/generation.ts";
@@ -107,6 +107,60 @@ describe("a canary's limits", () => {
     expect(watched.verdict()).toBeUndefined();
     canary.statistics.failed(1);
     expect(watched.verdict()).toBe("its error rate is 0.300, above max_error_rate 0.2");
+  });
+
+  it("hold what fails against what fails of the version beside it: callers may be at fault", () => {
+    const watched = watch({ max_error_rate: 0.2 });
+    times(10, () => canary.statistics.failed(1));
+    times(10, () => stable.statistics.failed(1));
+    expect(watched.verdict()).toBeUndefined();
+    times(3, () => stable.statistics.succeeded(1));
+    expect(watched.verdict()).toBe(
+      "its error rate is 1.000, and that of version 1 is 0.769: the difference is above max_error_rate 0.2",
+    );
+  });
+
+  it("do not count the requests that their callers gave up", async () => {
+    const watched = watch({ max_error_rate: 0.2 });
+    const given = openCall({ requestId: "r", log: testCall().log, timeoutMs: undefined });
+    const left = new CapstanError("CANCELLED", "The caller left");
+    const [succeeds] = [canary.runtime.infer];
+    Object.assign(canary.runtime, { infer: async () => Promise.reject(left) });
+    for (let count = 0; count < 20; count += 1)
+      await expect(plane.infer("m", "2", { parameters: {}, inputs: [] }, given)).rejects.toBe(left);
+    Object.assign(canary.runtime, { infer: succeeds });
+    times(10, () => canary.statistics.succeeded(1));
+    expect(watched.verdict()).toBeUndefined();
+    expect(plane.statistics("m", "2")[0]!.inferenceStats.fail.count).toBe(20);
+  });
+
+  describe("as time goes by", () => {
+    beforeEach(() => vi.useFakeTimers({ toFake: ["performance"] }));
+    afterEach(() => vi.useRealTimers());
+
+    it("are of the last minutes: one that breaks after a long time is not carried by what it did before", () => {
+      const watched = watch({ max_error_rate: 0.2 });
+      times(10_000, () => canary.statistics.succeeded(1));
+      expect(watched.verdict()).toBeUndefined();
+      for (let minutes = 0; minutes < 10; minutes += 1) {
+        vi.advanceTimersByTime(60_000);
+        times(10, () => canary.statistics.succeeded(1));
+        expect(watched.verdict()).toBeUndefined();
+      }
+      times(50, () => canary.statistics.failed(1));
+      expect(watched.verdict()).toMatch(/^its error rate is 0\.[3-5]\d\d, above/);
+    });
+
+    it("are of min_requests at least, however long they take", () => {
+      const watched = watch({ max_error_rate: 0.2 });
+      for (let count = 0; count < 9; count += 1) {
+        vi.advanceTimersByTime(3_600_000);
+        canary.statistics.failed(1);
+        expect(watched.verdict()).toBeUndefined();
+      }
+      canary.statistics.failed(1);
+      expect(watched.verdict()).toBe("its error rate is 1.000, above max_error_rate 0.2");
+    });
   });
 
   it("hold it against the latency of the version beside it, once both were asked enough", () => {

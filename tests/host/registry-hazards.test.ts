@@ -226,7 +226,7 @@ describe("a mistake in model-settings.json", () => {
     await eventually(async () => /model-settings.json:1/.test((await details())[0]!.reason));
     registry.isDown = true;
     await repository.write("m", registry.settings("m"));
-    await eventually(async () => /does not answer/.test((await details())[0]!.reason));
+    await eventually(async () => /was asked in vain/.test((await details())[0]!.reason));
     expect(await details()).toMatchObject([{ version: "1", state: "READY" }]);
     expect(await answer()).toBe(1);
     registry.isDown = false;
@@ -276,4 +276,19 @@ it("a password in an address is not shown", async () => {
   ]);
   expect(shown.join("\n")).toContain("holds a user or a password");
   expect(shown.join("\n")).not.toMatch(/p4ssw0rd|s1gn/);
+});
+
+it("a canary is there with its alias: while there is none the reason says so", async () => {
+  await start({ canary: { alias: "challenger", weight: 50 } });
+  expect(await details()).toMatchObject([
+    { version: "1", reason: expect.stringMatching(/^no canary: .*alias/) },
+  ]);
+  registry.aliases.challenger = "2";
+  await eventually(async () => (await details()).some(({ canaryWeight }) => canaryWeight === 50));
+  expect((await details()).find((each) => each.version === "1")).toMatchObject({ reason: "" });
+  delete registry.aliases.challenger;
+  await eventually(async () => (await details()).length === 1);
+  expect(await details()).toMatchObject([
+    { version: "1", reason: expect.stringMatching(/^no canary: .*alias/) },
+  ]);
 });

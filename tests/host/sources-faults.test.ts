@@ -9,6 +9,8 @@ import { DesiredFile } from "../../src/host/sources/desired.ts";
 import { Sources } from "../../src/host/sources/sources.ts";
 import type { IndexEntry } from "../../src/host/types.ts";
 import { testCall } from "../../src/testing/index.ts";
+import { FakeS3 } from "../resolvers/support/fake-s3.ts";
+import { FakeUnityCatalog } from "../resolvers/support/fake-unity-catalog.ts";
 import { TestRegistry } from "../support/registry.ts";
 import { serve, TestRepository } from "../support/server.ts";
 
@@ -182,5 +184,50 @@ it("a rollback waits for a registry that has never answered", async () => {
   expect(await server.post("/v2/models/m/rollback")).toEqual({
     status: 503,
     body: { error: expect.stringMatching(/^Model 'm' is not ready: .* answer/) },
+  });
+});
+
+describe("what is known of a source", () => {
+  /** What is found of a model whose artifact is at `uri`, where `cache` remembers what served. */
+  async function found(cache: ArtifactCache, uri: string, source: object): Promise<Candidate> {
+    await using sources = new Sources({ cache, desired: new DesiredFile(root, "r"), log, changed() {} });
+    const parameters = { uri, extra: { source: { poll: "0ms", ...source } } };
+    const [candidate] = await sources.apply(
+      await onlyModel({ name: "m", implementation: "onnx", parameters }, root),
+    );
+    return candidate!;
+  }
+
+  it("is not known of the bucket of that name at another endpoint", async () => {
+    await using store = await FakeS3.start();
+    store.put("m/model.onnx", "weights");
+    const cache = new ArtifactCache(root, 1e9, log);
+    const options = { ...store.options, settle: "0" };
+    const here = await found(cache, "s3://models/m", options);
+    await cache.remember(here.sourceKey!, here.located!);
+    const elsewhere = await found(cache, "s3://models/m", { ...options, endpoint: "http://127.0.0.1:1" });
+    expect(elsewhere.located).toBeUndefined();
+    expect(elsewhere.error).toMatchObject({ code: "UPSTREAM" });
+  });
+
+  it("serves beside what the registry says: that it refuses, that it has it not, that it is not ready", async () => {
+    await using catalog = await FakeUnityCatalog.start();
+    const uri = "uc://main.ml.iris@champion";
+    const cache = new ArtifactCache(root, 1e9, log);
+    const source = { registry: catalog.registry, token: "t" };
+    catalog.databricks = true;
+    catalog.versions = [{ version: 1, storage_location: "s3://bucket/1" }];
+    catalog.aliases.champion = 1;
+    const served = await found(cache, uri, source);
+    await cache.remember(served.sourceKey!, served.located!);
+    const note = async () => (await found(cache, uri, source)).note;
+    catalog.versions = [{ version: 1, status: "PENDING_REGISTRATION", storage_location: "s3://bucket/1" }];
+    expect(await note()).toMatch(
+      /^what the registry names is not ready: Version 1 of .* is PENDING_REGISTRATION/,
+    );
+    catalog.aliases = {};
+    expect(await note()).toMatch(/^the registry no longer has it: /);
+    catalog.tokens = ["other"];
+    expect(await note()).toMatch(/^the registry was asked in vain: .* answered 401/);
   });
 });

@@ -1,10 +1,12 @@
+import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import s3 from "../../resolvers/s3/index.ts";
 import type { Located } from "../../src/contracts/index.ts";
 import { resolverContract, testCall, testHost } from "../../src/testing/index.ts";
 import { Files } from "../support/files.ts";
 import { FakeS3, s3Error } from "./support/fake-s3.ts";
+import { etagOf } from "./support/file-server.ts";
 
 let store: FakeS3;
 
@@ -15,6 +17,7 @@ beforeEach(() => {
   store.objects.clear();
   store.pageSize = 1000;
   store.intercept = () => false;
+  store.etagOf = etagOf;
   store.put("iris/model.onnx", "weights");
   store.put("iris/more/notes.txt", "text");
 });
@@ -31,12 +34,17 @@ async function locate(uri: string, options: Record<string, unknown> = {}): Promi
   return await resolver.locate(uri, testCall());
 }
 
-async function fetched(uri: string, options: Record<string, unknown> = {}, before: () => void = () => {}) {
+async function fetched(
+  uri: string,
+  options: Record<string, unknown> = {},
+  before: () => void = () => {},
+  earlier?: string,
+) {
   await using resolver = await open(options);
   await using folder = await Files.create();
   const located = await resolver.locate(uri, testCall());
   before();
-  await resolver.fetch(located, folder.root, testCall());
+  await resolver.fetch(located, folder.root, testCall(), earlier);
   const found: Record<string, string> = {};
   for (const entry of await readdir(folder.root, { recursive: true, withFileTypes: true })) {
     const path = `${entry.parentPath}/${entry.name}`;
@@ -224,5 +232,60 @@ describe("fetch", () => {
     store.put("both/a", "x");
     store.put("both/a/b", "y");
     await expect(fetched("s3://models/both", { parallel: 1 })).rejects.toMatchObject({ code: "UPSTREAM" });
+  });
+});
+
+describe("what is here already", () => {
+  const MIB = 1024 * 1024;
+  const md5 = (content: string | Buffer) => createHash("md5").update(content).digest();
+  /** The ETag of an upload in parts. */
+  const ofParts = (size: number) => (content: string) => {
+    const count = Math.ceil(content.length / size);
+    const parts = Array.from({ length: count }, (_, at) => md5(content.slice(at * size, (at + 1) * size)));
+    return `"${md5(Buffer.concat(parts)).toString("hex")}-${count}"`;
+  };
+  const whole = (content: string) => `"${md5(content).toString("hex")}"`;
+  let earlier: Files;
+  beforeEach(async () => {
+    earlier = await Files.create({ "model.onnx": "weights", "more/notes.txt": "text" });
+    store.server.requests.length = 0;
+  });
+  afterEach(() => earlier[Symbol.asyncDispose]());
+  const read = () =>
+    store.server.seen.filter((line) => line.includes("GetObject")).map((line) => line.split("?")[0]);
+  const again = () => fetched("s3://models/iris", {}, undefined, earlier.root);
+
+  it("is copied, and what changed or is new is fetched", async () => {
+    store.etagOf = whole;
+    store.put("iris/model.onnx", "Weights");
+    store.put("iris/empty", "");
+    store.put("iris/new", "new");
+    expect(await again()).toEqual({
+      "model.onnx": "Weights",
+      "more/notes.txt": "text",
+      empty: "",
+      new: "new",
+    });
+    expect(read().sort()).toEqual([
+      "GET /models/iris/empty",
+      "GET /models/iris/model.onnx",
+      "GET /models/iris/new",
+    ]);
+  });
+
+  it.each([5, 8, 100])("is told where objects were uploaded in parts of %d MiB", async (size) => {
+    store.etagOf = ofParts(size * MIB);
+    const big = "b".repeat(9 * MIB);
+    store.put("iris/model.onnx", big);
+    await earlier.write("model.onnx", big);
+    expect((await again())["model.onnx"]).toBe(big);
+    expect(read()).toEqual([]);
+  });
+
+  it("is fetched where the store's ETags are no digests, or of parts of another size", async () => {
+    await again();
+    store.etagOf = ofParts(3);
+    expect(await again()).toEqual({ "model.onnx": "weights", "more/notes.txt": "text" });
+    expect(read()).toHaveLength(4);
   });
 });

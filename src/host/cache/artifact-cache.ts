@@ -31,7 +31,8 @@ const STRAY_MS = 60 * 60 * 1000;
 
 const hashed = (text: string) => createHash("sha256").update(text).digest("hex");
 
-type Fetch = (directory: string) => Promise<void>;
+/** @param earlier the files of what served before of the same source, where they are still here. */
+type Fetch = (directory: string, earlier: string | undefined) => Promise<void>;
 
 /** A fetch under way, and how many wait for it. It holds what it brings until they do. */
 interface Fetching {
@@ -125,7 +126,8 @@ export class ArtifactCache {
     const aside = this.#aside();
     await mkdir(aside, { recursive: true });
     try {
-      await fetch(aside);
+      await using earlier = await this.#earlier(key);
+      await fetch(aside, earlier?.path);
       const content = await contentOf(aside);
       const held = await this.#hold(content.digest);
       await this.#alone(() => this.#keep(aside, content));
@@ -135,6 +137,15 @@ export class ArtifactCache {
     } finally {
       await rm(aside, { recursive: true, force: true });
     }
+  }
+
+  /** What served last of a source and is still whole, held. */
+  async #earlier(key: string): Promise<Artifact | undefined> {
+    for (const { revision } of await this.history(key)) {
+      const artifact = await this.#known(key, revision);
+      if (artifact !== undefined) return artifact;
+    }
+    return undefined;
   }
 
   /** Another process may have been faster: then its folder stays. */

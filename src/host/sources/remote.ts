@@ -5,9 +5,10 @@ import { pathInPlace } from "../local-path.ts";
 import { loadPlugin } from "../plugins.ts";
 import type { Candidate } from "../repository.ts";
 
-/** By what the cache knows a source: the uri and the registry, without its credentials. */
+/** By what the cache knows a source: the uri and the registry, or the store's endpoint, without its credentials. */
 export function sourceKey({ settings }: Candidate, uri: string): string {
-  return JSON.stringify([uri, settings?.parameters.extra.source?.registry ?? ""]);
+  const { registry, endpoint } = settings?.parameters.extra.source ?? {};
+  return JSON.stringify([uri, registry ?? endpoint ?? ""]);
 }
 
 /** The uri of an artifact that a resolver finds; undefined for one that is served in place, and for an address. */

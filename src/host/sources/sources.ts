@@ -123,7 +123,8 @@ export class Sources implements AsyncDisposable {
       return [{ ...told, error: source.fault ?? unanswered(uri), settings: undefined }];
     const stable = { ...withLocated(told, uri, located, note), decided: by };
     const served = [stable, ...(await this.#inPlaceOf(stable, told, uri))];
-    const tried = await this.#canary(told, uri, stable, models);
+    const { tried, fault } = await this.#canary(told, uri, stable, models);
+    if (fault) return [{ ...stable, note: stable.note ?? `no canary: ${fault.message}` }, ...served.slice(1)];
     if (tried === undefined || served.some(({ version }) => version === tried.version)) return served;
     const { stoppedCanary } = decided;
     if (tried.located?.revision !== stoppedCanary?.revision) return [...served, tried];
@@ -155,7 +156,7 @@ export class Sources implements AsyncDisposable {
     const fault = source.fault ?? (located === undefined ? unanswered(uri) : undefined);
     if (fault === undefined) return { located, note: undefined };
     const kept = located ?? (await this.#parts.cache.history(sourceKey(candidate, uri)))[0];
-    return { located: kept, note: `${silence(fault)}: ${fault.message}` };
+    return { located: kept, note: `${lackOf(fault)}: ${fault.message}` };
   }
 
   /** Whether a rollback still counts. Once the alias has moved it is followed again, here and at every replica. */
@@ -178,20 +179,21 @@ export class Sources implements AsyncDisposable {
     return false;
   }
 
-  /** What the other alias stands for, where that is another version. */
+  /** What the other alias stands for, where that is another version; or why that is not known. */
   async #canary(
     candidate: Candidate,
     uri: string,
     stable: Candidate,
     models: KeysOfModels,
-  ): Promise<Candidate | undefined> {
+  ): Promise<{ readonly tried?: Candidate; readonly fault?: CapstanError | undefined }> {
     const { canary } = candidate.settings!.parameters.extra;
-    if (canary === undefined || stable.decided) return undefined;
+    if (canary === undefined || stable.decided) return {};
     const other = withAlias(uri, canary.alias);
-    const { located } = await this.#looked(candidate, other, models);
-    if (located === undefined) return undefined;
+    const { located, fault } = await this.#looked(candidate, other, models);
+    // An alias that was deleted ends its trial: the version beside it serves.
+    if (located === undefined || fault?.code === "NOT_FOUND") return { fault };
     const tried = withLocated({ ...candidate, key: canaryKey(candidate.key) }, other, located, undefined);
-    return tried.version === stable.version ? undefined : { ...tried, canary: { weight: canary.weight } };
+    return tried.version === stable.version ? {} : { tried: { ...tried, canary: { weight: canary.weight } } };
   }
 
   /** A source that was looked at at least once, or is slow to answer. */
@@ -256,8 +258,10 @@ const unanswered = (uri: string) =>
   new CapstanError("NOT_READY", `The registry has not answered yet what '${uri}' stands for`);
 
 /** A registry that is there may have lost what the uri names: an alias that was deleted. */
-const silence = ({ code }: CapstanError) =>
-  code === "NOT_FOUND" ? "the registry no longer has it" : "the registry does not answer";
+function lackOf({ code }: CapstanError): string {
+  if (code === "NOT_FOUND") return "the registry no longer has it";
+  return code === "NOT_READY" ? "what the registry names is not ready" : "the registry was asked in vain";
+}
 
 const pollOf = (uri: string) => (schemeOf(uri) === "file" ? LOCAL_POLL_MS : DEFAULT_POLL_MS);
 

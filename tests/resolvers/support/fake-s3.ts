@@ -13,6 +13,8 @@ interface Stored {
 export class FakeS3 implements AsyncDisposable {
   readonly objects = new Map<string, Stored>();
   readonly server: FileServer;
+  /** Amazon's is the MD5 of the content, or of its parts'. */
+  etagOf: (content: string) => string = etagOf;
   /** Keys on one page of a listing. */
   pageSize = 1000;
   /** Answers instead, when it returns true. */
@@ -79,14 +81,14 @@ export class FakeS3 implements AsyncDisposable {
     const { content, modified } = this.objects.get(key)!;
     return (
       `<Contents><Key>${key}</Key><Size>${Buffer.byteLength(content)}</Size>` +
-      `<ETag>${etagOf(content)}</ETag><LastModified>${modified.toISOString()}</LastModified></Contents>`
+      `<ETag>${this.etagOf(content)}</ETag><LastModified>${modified.toISOString()}</LastModified></Contents>`
     );
   }
 
   #object(key: string, request: IncomingMessage, response: ServerResponse): unknown {
     const stored = this.objects.get(key);
     if (stored === undefined) return s3Error(404, "NoSuchKey")(request, response);
-    const etag = etagOf(stored.content);
+    const etag = this.etagOf(stored.content);
     const match = request.headers["if-match"];
     if (match !== undefined && match !== etag) return s3Error(412, "PreconditionFailed")(request, response);
     response.writeHead(200, {
